@@ -1,0 +1,108 @@
+package raft
+
+// WriteID numbers the writes of one core, from 1, in the order in which they
+// must reach the disk.
+type WriteID uint64
+
+// Write is something to make durable, all of it or none of it.
+type Write struct {
+	ID WriteID
+	// HardState replaces the stored one. It is always set, changed or not.
+	HardState HardState
+	// TruncateFrom removes every entry at this index and above before Entries
+	// are stored; zero removes nothing.
+	TruncateFrom Index
+	// Entries are contiguous. The first continues the stored log, after the
+	// truncation.
+	Entries []Entry
+}
+
+// Output is all that a core wants done after it has been told something: the
+// core itself does nothing. What the host owes it:
+//
+//   - Send may leave at once, while the write is still under way (thesis
+//     10.2.1: the leader's disk and the network work side by side).
+//   - Write must become durable, after all earlier writes. Writes may be merged
+//     into one disk operation. [Core.Written] reports the newest durable one.
+//   - SendAfterWrite may leave only when this Write and every earlier one is
+//     durable; if Write is nil, the earlier ones still count. Messages here may
+//     be addressed to the core itself: hand them to [Core.Step].
+//   - Apply goes to the state machine, in order; [Core.Applied] reports.
+//   - Reads tell waiting readers where they stand.
+//   - Load asks for old entries back from the disk; [Core.Loaded] delivers.
+//
+// The host may take the next Output before any of this is finished.
+type Output struct {
+	Write          *Write
+	Send           []Message
+	SendAfterWrite []Message
+	Apply          Apply
+	Reads          []ReadResult
+	Load           []Load
+}
+
+// Apply is a run of committed entries, First to Last. Entries holds all of them
+// if the core still had them in memory and is nil otherwise: then the host
+// reads them from its log store, where they are durable and can never change.
+// The zero value asks for nothing.
+type Apply struct {
+	First, Last Index
+	Entries     []Entry
+}
+
+// Load asks the host to read entries from First on, at least one and at most
+// about MaxBytes of them, for the follower To that lags behind what the core
+// keeps in memory.
+type Load struct {
+	To       NodeID
+	First    Index
+	MaxBytes int
+}
+
+// ReadResult is the fate of one read that was requested with [Core.ReadIndex].
+type ReadResult struct {
+	ID uint64
+	// Index is where the state machine must be before the read is served.
+	// If Failed is set there is none: no leader was known, or it changed. The
+	// read had no effect and may be requested again under another ID.
+	Index  Index
+	Failed bool
+}
+
+// InitialState is what a server remembers when it starts: what its log store
+// and its state machine hold.
+type InitialState struct {
+	HardState HardState
+	Log       LogState
+	// Applied is the last entry whose effect the state machine has kept. It is
+	// committed, and so is all before it.
+	Applied EntryID
+}
+
+// LogState describes a stored log without its entries.
+type LogState struct {
+	// Start is the entry just before the first stored one: the last that
+	// compaction removed, or the zero EntryID.
+	Start EntryID
+	// Last is the index of the last stored entry, or Start.Index.
+	Last Index
+	// Spans says for each stored index its term, as runs of equal terms in
+	// ascending order; empty if no entry is stored.
+	Spans []TermSpan
+	// Configurations are all configuration entries stored, in ascending order,
+	// preceded by the configuration in force at Start if there is one.
+	Configurations []IndexedConfiguration
+}
+
+// TermSpan says that entries from index First on have term Term, up to the
+// next span or the end of the log.
+type TermSpan struct {
+	Term  Term
+	First Index
+}
+
+// IndexedConfiguration is a configuration and the index of its entry.
+type IndexedConfiguration struct {
+	Index         Index
+	Configuration Configuration
+}
