@@ -126,6 +126,12 @@ func (d *decoder) entries(prev EntryID) []Entry {
 			d.fail("entry %s follows %s", e.ID(), prev)
 			return nil
 		}
+		if e.Kind == EntryConfiguration {
+			if _, err := DecodeConfiguration(e.Data); err != nil {
+				d.err = err
+				return nil
+			}
+		}
 		prev, d.rest = e.ID(), rest
 		entries = append(entries, e)
 	}

@@ -1,0 +1,340 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Config sets up a [Core]. Times are in ticks; what a tick is, only the host
+// knows.
+type Config struct {
+	// ID is this server. Required.
+	ID NodeID
+	// ElectionTicks is the shortest election timeout. Each timeout is drawn at
+	// random from [ElectionTicks, 2*ElectionTicks) (§5.2). Default 30.
+	ElectionTicks int
+	// HeartbeatTicks is the pause between a leader's heartbeats. It must be
+	// well below ElectionTicks. Default 5.
+	HeartbeatTicks int
+	// Random returns a uniformly random number in [0, n). Required. It is the
+	// core's only source of randomness: with the same inputs and the same
+	// numbers a core does the same things.
+	Random func(n int) int
+
+	// MaxMessageBytes bounds the entries in one AppendEntries, unless a single
+	// entry is larger. Default 1 MiB.
+	MaxMessageBytes int
+	// MaxWindowMessages and MaxWindowBytes bound what may be on the way to one
+	// follower without an acknowledgement. Defaults 8 and 4 MiB. Few large
+	// messages are better than many small ones: while the window is full, the
+	// next message grows.
+	MaxWindowMessages int
+	MaxWindowBytes    int
+	// MaxUncommittedBytes bounds the commands that a leader has accepted and
+	// not committed; beyond it, proposals get ErrTooMuchUncommitted. Default
+	// 64 MiB.
+	MaxUncommittedBytes int
+	// MaxApplyBytes bounds the entries of one Apply. Default 4 MiB.
+	MaxApplyBytes int
+	// CacheBytes bounds the entries kept in memory after they are durable and
+	// applied, for followers that are a little behind. Default 16 MiB.
+	CacheBytes int
+
+	// Trace, if set, is called with every transition. It must not call back.
+	Trace func(Event)
+}
+
+// withDefaults fills in what is not set and rejects what cannot work.
+func (cfg Config) withDefaults() (Config, error) {
+	defaults := []struct {
+		field *int
+		value int
+	}{
+		{&cfg.ElectionTicks, 30},
+		{&cfg.HeartbeatTicks, 5},
+		{&cfg.MaxMessageBytes, 1 << 20},
+		{&cfg.MaxWindowMessages, 8},
+		{&cfg.MaxWindowBytes, 4 << 20},
+		{&cfg.MaxUncommittedBytes, 64 << 20},
+		{&cfg.MaxApplyBytes, 4 << 20},
+		{&cfg.CacheBytes, 16 << 20},
+	}
+	for _, d := range defaults {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+		if *d.field < 0 {
+			return cfg, errors.New("raft: a limit is negative")
+		}
+	}
+	switch {
+	case cfg.ID == None:
+		return cfg, errors.New("raft: a server needs an ID other than 0")
+	case cfg.Random == nil:
+		return cfg, errors.New("raft: Config.Random is not set")
+	case cfg.ElectionTicks < 2*cfg.HeartbeatTicks:
+		return cfg, fmt.Errorf("raft: the election timeout (%d ticks) must be at least twice the heartbeat (%d ticks), "+
+			"or one lost heartbeat starts an election", cfg.ElectionTicks, cfg.HeartbeatTicks)
+	}
+	return cfg, nil
+}
+
+// Core is one server's Raft. It is a deterministic state machine: it has no
+// goroutine, clock, disk or socket. The host calls its methods, one at a time,
+// and then carries out what [Core.TakeOutput] returns.
+//
+// The fields are those of the paper's Figure 2, in its order, then those of the
+// extensions.
+type Core struct {
+	cfg Config
+	id  NodeID
+
+	// Persistent state on all servers. currentTerm and votedFor are changed by
+	// adoptTerm, startElection and grantVote only, and are durable before any
+	// message that depends on them leaves.
+	currentTerm Term
+	votedFor    NodeID
+	log         raftLog
+
+	// Volatile state on all servers.
+	commitIndex Index // changed by commitTo only
+	lastApplied Index // as reported by the host
+	handedApply Index // the end of the Apply that the host is working on
+
+	// Volatile state on leaders: nextIndex and matchIndex of every other
+	// member, and how the leader is doing.
+	peers            map[NodeID]*progress
+	uncommittedBytes int
+
+	role   Role
+	leader NodeID // whom this server follows in currentTerm, or None
+	// ballots are the answers to this server's RequestVote or PreVote.
+	ballots map[NodeID]bool
+	// verified is the index up to which this server's log is known to equal the
+	// log of the leader of currentTerm.
+	verified Index
+
+	// Configurations and what follows from the one in force.
+	quorum  quorum
+	members []NodeID // everyone but this server, ascending
+	votes   bool     // this server is a voter
+
+	// Time, in ticks.
+	now              uint64
+	electionElapsed  int
+	electionTimeout  int
+	heartbeatElapsed int
+
+	confirm  confirmation
+	reads    leaderReads
+	forwards []forwardedRead
+
+	// What the next Output will hold.
+	out            Output
+	hardStateDirty bool
+	lastWrite      WriteID
+	durableTerm    Term
+}
+
+// New returns the core of a server that starts, or starts again, with what it
+// remembers. A server that remembers no configuration does nothing until a
+// leader sends it one.
+func New(cfg Config, state InitialState) (*Core, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	last := state.Log.Last
+	if applied := state.Applied.Index; applied > last || applied < state.Log.Start.Index {
+		return nil, fmt.Errorf("%w: the state machine has applied index %d, the log holds %d to %d",
+			ErrStateBeyondLog, applied, state.Log.Start.Index+1, last)
+	}
+	c := &Core{
+		cfg: cfg, id: cfg.ID,
+		currentTerm: state.HardState.CurrentTerm,
+		votedFor:    state.HardState.VotedFor,
+		durableTerm: state.HardState.CurrentTerm,
+		log:         newLog(state.Log),
+		// What was applied was committed. More may have been: the leader will
+		// say so. commitIndex itself need not be stored (Figure 2).
+		commitIndex: state.Applied.Index,
+		lastApplied: state.Applied.Index,
+		handedApply: state.Applied.Index,
+	}
+	if id := c.log.lastID(); id.Term > c.currentTerm {
+		return nil, fmt.Errorf("%w: the log ends with %s, but the current term is %d", ErrCorrupt, id, c.currentTerm)
+	}
+	if !c.log.matches(state.Applied) {
+		return nil, fmt.Errorf("%w: the state machine has applied %s, which is not in the log", ErrStateBeyondLog, state.Applied)
+	}
+	c.configurationChanged()
+	c.resetElectionTimer()
+	return c, nil
+}
+
+// ErrStateBeyondLog means that the state machine and the log of a server do not
+// belong together: the state holds effects that the log cannot account for.
+var ErrStateBeyondLog = errors.New("raft: state machine and log do not fit together")
+
+// Step takes in one message. Terms are settled here, before anything else
+// (§5.1); what comes after never sees a message of another term.
+func (c *Core) Step(m Message) {
+	if m.To != c.id {
+		c.ignore(m, "addressed to another server")
+		return
+	}
+	c.trace(Event{Kind: EventReceived, Message: m})
+	switch {
+	case m.Term < c.currentTerm:
+		c.answerOldTerm(m)
+		return
+	case m.Term > c.currentTerm && c.sticksToLeader(m):
+		c.ignore(m, "heard from the leader recently")
+		return
+	case m.Term > c.currentTerm && !changesNoTerm(m):
+		leader := None
+		if _, ok := m.Body.(*AppendEntries); ok {
+			leader = m.From
+		}
+		c.becomeFollower(m.Term, leader) // rule:term.adopt §5.1 any message of a newer term: follow
+	}
+	switch body := m.Body.(type) {
+	case *RequestVote:
+		c.handleRequestVote(m, body)
+	case *RequestVoteReply:
+		c.handleRequestVoteReply(m, body)
+	case *AppendEntries:
+		c.handleAppendEntries(m, body)
+	case *AppendEntriesReply:
+		c.handleAppendEntriesReply(m, body)
+	case *ReadIndex:
+		c.handleReadIndex(m, body)
+	case *ReadIndexReply:
+		c.handleReadIndexReply(m, body)
+	}
+}
+
+// answerOldTerm deals with a message from an earlier term. Requests are refused
+// with the current term in the reply, so that a deposed leader or a candidate
+// that was cut off learns about it; late replies mean nothing any more.
+func (c *Core) answerOldTerm(m Message) {
+	switch body := m.Body.(type) {
+	case *AppendEntries: // rule:term.reject §5.1 an older term is refused and changes nothing
+		c.send(m.From, &AppendEntriesReply{RejectedPrev: body.Prev.Index, Hint: c.log.lastID(), Round: body.Round})
+	case *RequestVote:
+		c.send(m.From, &RequestVoteReply{PreVote: body.PreVote})
+	default: // rule:reply.term §5.1 replies of an earlier term count for nothing
+		c.ignore(m, "earlier term")
+	}
+}
+
+// changesNoTerm reports whether m carries a term that nobody is in yet: a
+// PreVote asks about a term that the sender would begin, and a granted PreVote
+// is answered with that same term (thesis 9.6).
+func changesNoTerm(m Message) bool {
+	switch body := m.Body.(type) {
+	case *RequestVote:
+		return body.PreVote
+	case *RequestVoteReply:
+		return body.PreVote && body.Granted // rule:prevote.term thesis 9.6 asking changes no term
+	}
+	return false
+}
+
+// Tick tells the core that one tick of time has passed.
+func (c *Core) Tick() {
+	c.now++
+	c.expireForwardedReads()
+	if c.role == Leader {
+		c.tickLeader()
+		return
+	}
+	c.electionElapsed++
+	if c.electionElapsed >= c.electionTimeout && c.votes {
+		c.startPreVote()
+	}
+}
+
+// becomeFollower is the only way into the role, from any other one and from any
+// earlier term. Within the same term the vote stays as it is: a candidate that
+// gives way to the winner has still voted for itself.
+func (c *Core) becomeFollower(term Term, leader NodeID) {
+	c.adoptTerm(term)
+	wasLeader := c.role == Leader
+	if c.role != Follower || c.leader != leader {
+		c.failReads()
+	}
+	c.role, c.leader = Follower, leader
+	c.peers, c.ballots = nil, nil
+	if wasLeader {
+		c.resetElectionTimer()
+	}
+	c.trace(Event{Kind: EventRole})
+}
+
+// adoptTerm moves to a newer term, in which nobody has been voted for yet.
+func (c *Core) adoptTerm(term Term) {
+	switch {
+	case term < c.currentTerm:
+		broken("term goes back from %d to %d", c.currentTerm, term) // rule:term.monotonic §5.1 terms only grow
+	case term > c.currentTerm:
+		c.currentTerm, c.votedFor = term, None
+		c.hardStateDirty = true
+		c.verified = 0
+	}
+}
+
+// ConnectionLost tells the core that the connection to a server broke. It is a
+// hint: whether it is true can only affect how soon something happens, never
+// what is decided.
+func (c *Core) ConnectionLost(id NodeID) {
+	switch {
+	case c.role == Leader && c.peers[id] != nil:
+		c.peers[id].connectionLost()
+	case c.role == Follower && c.leader == id && c.votes:
+		// The leader's process has probably died. Waiting for the rest of the
+		// timeout would gain nothing; a small random delay remains, so that the
+		// followers do not all stand up at once (§5.2).
+		c.leader = None
+		c.failReads()
+		c.electionTimeout = min(c.electionTimeout, c.electionElapsed+1+c.cfg.Random(c.cfg.HeartbeatTicks))
+		c.trace(Event{Kind: EventRole, Cause: "connection to the leader lost"})
+	}
+}
+
+// configurationChanged recomputes what follows from the configuration in force.
+func (c *Core) configurationChanged() {
+	configuration := c.log.configuration()
+	c.quorum = configuration.quorum()
+	c.votes = configuration.IsVoter(c.id)
+	c.members = configuration.idsOf(func(m Member) bool { return m.ID != c.id })
+	if c.role != Leader {
+		return
+	}
+	for _, id := range c.members {
+		if c.peers[id] == nil {
+			c.peers[id] = newProgress(c.log.last, c.now)
+		}
+	}
+	for id := range c.peers {
+		if !slices.Contains(c.members, id) {
+			delete(c.peers, id)
+		}
+	}
+}
+
+// resetElectionTimer starts a new timeout of random length (§5.2). Only three
+// things may do so: word from the current leader, a vote given, an election
+// started. Anything else would let servers that cannot win keep others from
+// trying.
+func (c *Core) resetElectionTimer() {
+	c.electionElapsed = 0
+	c.electionTimeout = c.cfg.ElectionTicks + c.cfg.Random(c.cfg.ElectionTicks) // rule:timer.random §5.2 a new random timeout each time
+}
+
+// broken reports a violated invariant. What this server believes is then worth
+// nothing, and stopping is the one safe thing to do: the others can go on.
+func broken(format string, args ...any) {
+	panic("raft: broken invariant: " + fmt.Sprintf(format, args...))
+}
