@@ -141,3 +141,6 @@ func (c *Core) Leader() NodeID { return c.leader }
 
 // Term returns the current term.
 func (c *Core) Term() Term { return c.currentTerm }
+
+// TermAt returns the term of the entry at index i, if the log holds it.
+func (c *Core) TermAt(i Index) (Term, bool) { return c.log.term(i) }
