@@ -120,7 +120,9 @@ func (c *Core) requestOldEntries(id NodeID, p *progress) {
 		return
 	}
 	p.loading = true
-	c.out.Load = append(c.out.Load, Load{To: id, First: p.next, MaxBytes: c.cfg.MaxMessageBytes})
+	c.out.Load = append(c.out.Load, Load{
+		To: id, First: p.next, Last: c.log.tailFirst() - 1, MaxBytes: c.cfg.MaxMessageBytes,
+	})
 }
 
 // Loaded delivers what a [Load] asked for. Time has passed since: the entries

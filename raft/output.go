@@ -50,13 +50,13 @@ type Apply struct {
 	Entries     []Entry
 }
 
-// Load asks the host to read entries from First on, at least one and at most
-// about MaxBytes of them, for the follower To that lags behind what the core
-// keeps in memory.
+// Load asks the host to read durable entries from First on, at least one, none
+// after Last and at most about MaxBytes of them, for the follower To that lags
+// behind what the core keeps in memory.
 type Load struct {
-	To       NodeID
-	First    Index
-	MaxBytes int
+	To          NodeID
+	First, Last Index
+	MaxBytes    int
 }
 
 // ReadResult is the fate of one read that was requested with [Core.ReadIndex].
