@@ -220,8 +220,10 @@ func (c *Core) Step(m Message) {
 // that was cut off learns about it; late replies mean nothing any more.
 func (c *Core) answerOldTerm(m Message) {
 	switch body := m.Body.(type) {
+	// The reply is of the current term, which the deposed leader may lead by the
+	// time it arrives: it must not echo a round of the earlier one.
 	case *AppendEntries: // rule:term.reject §5.1 an older term is refused and changes nothing
-		c.send(m.From, &AppendEntriesReply{RejectedPrev: body.Prev.Index, Hint: c.log.lastID(), Round: body.Round})
+		c.send(m.From, &AppendEntriesReply{})
 	case *RequestVote:
 		c.send(m.From, &RequestVoteReply{PreVote: body.PreVote})
 	default: // rule:reply.term §5.1 replies of an earlier term count for nothing

@@ -23,7 +23,7 @@ const messageHeader = 1 + 8 + 8 + 8
 
 // Size is the length of the encoded message, in bytes, or a little more.
 func (m Message) Size() int {
-	const largestFixedBody = 40
+	const largestFixedBody = 41
 	size := messageHeader + largestFixedBody
 	if ae, ok := m.Body.(*AppendEntries); ok {
 		size += entriesSize(ae.Entries)
@@ -80,7 +80,10 @@ func DecodeMessage(b []byte) (Message, error) {
 		ae.Entries = d.entries(ae.Prev)
 		m.Body = ae
 	case kindAppendEntriesReply:
-		success, _ := d.flags()
+		success, unused := d.flags()
+		if unused {
+			d.fail("unknown flag")
+		}
 		m.Body = &AppendEntriesReply{
 			Success: success, MatchIndex: Index(d.uint64()), Round: d.uint64(),
 			RejectedPrev: Index(d.uint64()), Hint: d.entryID(),

@@ -109,6 +109,7 @@ type Node struct {
 	apply  *stage[applyJob]
 	load   *stage[raft.Load]
 
+	proposals  proposalPool
 	goroutines sync.WaitGroup
 	stopping   chan struct{} // closed when the node begins to stop
 	stopped    chan struct{} // closed when all goroutines have ended
@@ -182,13 +183,14 @@ func (n *Node) ConnectionLost(id raft.NodeID) { n.inbox.connectionLost(id) }
 
 // Propose replicates a command; see [Proposer].
 func (n *Node) Propose(ctx context.Context, command []byte) (any, error) {
-	p := newProposal(ctx, command)
+	p := n.proposals.get(ctx, command)
 	if err := n.inbox.propose(p); err != nil {
+		n.proposals.put(p)
 		return nil, err
 	}
 	select {
 	case o := <-p.done:
-		p.release()
+		n.proposals.put(p)
 		return o.result, o.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrOutcomeUnknown, context.Cause(ctx))

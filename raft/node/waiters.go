@@ -20,21 +20,25 @@ type outcome struct {
 	err    error
 }
 
-var proposals = sync.Pool{New: func() any { return &proposal{done: make(chan outcome, 1)} }}
+func (p *proposal) finish(o outcome) { p.done <- o }
 
-func newProposal(ctx context.Context, command []byte) *proposal {
-	p := proposals.Get().(*proposal)
+// proposalPool keeps proposals, with their channels, for reuse.
+type proposalPool struct{ pool sync.Pool }
+
+func (pp *proposalPool) get(ctx context.Context, command []byte) *proposal {
+	p, ok := pp.pool.Get().(*proposal)
+	if !ok {
+		p = &proposal{done: make(chan outcome, 1)}
+	}
 	p.ctx, p.command = ctx, command
 	return p
 }
 
-func (p *proposal) finish(o outcome) { p.done <- o }
-
-// release gives a proposal back for reuse. Only one who has received its
-// outcome may: nobody else holds it then.
-func (p *proposal) release() {
+// put takes a proposal back. Only one who has received its outcome may give it:
+// nobody else holds it then.
+func (pp *proposalPool) put(p *proposal) {
 	p.ctx, p.command = nil, nil
-	proposals.Put(p)
+	pp.pool.Put(p)
 }
 
 // waiter waits for one entry: for that index and that term. If an entry of

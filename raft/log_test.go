@@ -1,0 +1,166 @@
+package raft
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// naiveLog is what raftLog must be indistinguishable from: a plain slice, and a
+// disk to which each write is applied when it completes.
+type naiveLog struct {
+	entries []Entry // entries[i] has index i+1
+	disk    []Entry
+	pending []*Write
+}
+
+func (n *naiveLog) complete() WriteID {
+	w := n.pending[0]
+	n.pending = n.pending[1:]
+	if w.TruncateFrom != 0 {
+		n.disk = n.disk[:w.TruncateFrom-1]
+	}
+	n.disk = append(slices.Clip(n.disk), w.Entries...)
+	return w.ID
+}
+
+// durable is how far the disk equals the log.
+func (n *naiveLog) durable() Index {
+	i := 0
+	for i < len(n.disk) && i < len(n.entries) && n.disk[i].ID() == n.entries[i].ID() {
+		i++
+	}
+	return Index(i)
+}
+
+// Random appends, truncations, writes, completions and trims. What the log
+// believes to be durable must never be more than what the disk really shares
+// with it: that is the whole point of persist.aba.
+func TestLogNeverBelievesMoreDurableThanTheDiskHolds(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		log, naive := newLog(LogState{}), &naiveLog{}
+		term, nextWrite := Term(1), WriteID(0)
+		committed := Index(0)
+		for step := range 200 {
+			switch rng.IntN(6) {
+			case 0, 1:
+				if rng.IntN(4) == 0 {
+					term++
+				}
+				for range 1 + rng.IntN(3) {
+					e := NewEntry(EntryID{term, log.last + 1}, EntryCommand, fmt.Append(nil, seed, step))
+					log.append(e)
+					naive.entries = append(naive.entries, e)
+				}
+			case 2:
+				if log.last > committed {
+					from := committed + 1 + Index(rng.IntN(int(log.last-committed)))
+					log.truncateFrom(from)
+					naive.entries = slices.Clone(naive.entries[:from-1])
+					term++
+				}
+			case 3:
+				if log.needsWrite() {
+					nextWrite++
+					naive.pending = append(naive.pending, log.nextWrite(nextWrite, HardState{CurrentTerm: term}))
+				}
+			case 4:
+				if len(naive.pending) > 0 {
+					log.written(naive.complete())
+				}
+			case 5:
+				committed = max(committed, Index(rng.IntN(int(log.durable)+1)))
+				log.trim(committed, 100)
+			}
+			if err := log.checkInvariants(); err != nil {
+				t.Fatalf("seed %d step %d: %v", seed, step, err)
+			}
+			if log.durable > naive.durable() {
+				t.Fatalf("seed %d step %d: believes %d durable, the disk shares %d entries", seed, step, log.durable, naive.durable())
+			}
+			compareLogs(t, &log, naive)
+		}
+		// When everything is written, everything is durable, or appends would
+		// wait for ever.
+		if log.needsWrite() {
+			naive.pending = append(naive.pending, log.nextWrite(nextWrite+1, HardState{CurrentTerm: term}))
+		}
+		for len(naive.pending) > 0 {
+			log.written(naive.complete())
+		}
+		if log.durable != log.last || naive.durable() != log.last {
+			t.Fatalf("seed %d: durable %d of %d, the disk shares %d", seed, log.durable, log.last, naive.durable())
+		}
+	}
+}
+
+func compareLogs(t *testing.T, log *raftLog, naive *naiveLog) {
+	t.Helper()
+	if int(log.last) != len(naive.entries) {
+		t.Fatalf("last = %d, want %d", log.last, len(naive.entries))
+	}
+	for _, e := range naive.entries {
+		if term, ok := log.term(e.Index); !ok || term != e.Term {
+			t.Fatalf("term(%d) = %d, %v; want %d", e.Index, term, ok, e.Term)
+		}
+		// lastNotAbove by its definition.
+		for _, bound := range []Term{0, 1, 2, e.Term, e.Term - 1} {
+			var want EntryID
+			for _, other := range naive.entries[:e.Index] {
+				if other.Term <= bound {
+					want = other.ID()
+				}
+			}
+			if got := log.lastNotAbove(e.Index, bound); got != want {
+				t.Fatalf("lastNotAbove(%d, %d) = %s, want %s", e.Index, bound, got, want)
+			}
+		}
+	}
+	if _, ok := log.term(log.last + 1); ok {
+		t.Fatalf("term(%d) is known, the log ends at %d", log.last+1, log.last)
+	}
+	if first := log.tailFirst(); first <= log.last {
+		for _, e := range log.slice(first, log.last) {
+			if e.ID() != naive.entries[e.Index-1].ID() {
+				t.Fatalf("entry %s in memory, want %s", e.ID(), naive.entries[e.Index-1].ID())
+			}
+		}
+	}
+}
+
+// Trap: slices that were handed out must not change when the log is cut and
+// grows again.
+func TestEntriesThatWereHandedOutDoNotChange(t *testing.T) {
+	log := newLog(LogState{})
+	log.append(testEntry(1, 1, "a"), testEntry(1, 2, "b"), testEntry(1, 3, "c"))
+	held := log.slice(1, 3)
+	log.truncateFrom(2)
+	log.append(testEntry(2, 2, "B"), testEntry(2, 3, "C"))
+	if got := string(held[1].Data) + string(held[2].Data); got != "bc" {
+		t.Errorf("held entries are now %q", got)
+	}
+	if grown := append(held, testEntry(9, 9, "x")); &grown[0] == &held[0] {
+		t.Error("appending to a held slice writes into the log's memory")
+	}
+}
+
+func TestTrimKeepsWhatIsStillNeeded(t *testing.T) {
+	log := newLog(LogState{})
+	for i := range Index(100) {
+		log.append(testEntry(1, i+1, "0123456789"))
+	}
+	size := log.slice(1, 1)[0].Size()
+	log.trim(50, 10*size)
+	if got := log.tailFirst(); got != 51 {
+		t.Errorf("first in memory = %d, want 51: the rest is not done yet", got)
+	}
+	log.trim(100, 10*size)
+	if got := log.tailFirst(); got != 91 {
+		t.Errorf("first in memory = %d, want 91: the budget is 10 entries", got)
+	}
+	if term, ok := log.term(3); !ok || term != 1 {
+		t.Error("the term of an entry that is not in memory was forgotten")
+	}
+}
