@@ -20,7 +20,7 @@ func (n *Node) tracer() func(raft.Event) {
 	return func(e raft.Event) {
 		switch e.Kind {
 		case raft.EventRole:
-			logger.Info("raft: is "+e.Role.String(), "term", e.Term, "leader", e.Leader, "cause", e.Cause)
+			logger.Info("raft: is "+e.Role.String()+because(e.Cause), "term", e.Term, "leader", e.Leader)
 		case raft.EventQuorumLost:
 			logger.Warn("raft: no majority has answered for a whole election timeout; stepping down", "term", e.Term)
 		case raft.EventTruncated:
@@ -32,4 +32,11 @@ func (n *Node) tracer() func(raft.Event) {
 			}
 		}
 	}
+}
+
+func because(cause string) string {
+	if cause == "" {
+		return ""
+	}
+	return " (" + cause + ")"
 }
