@@ -20,7 +20,7 @@ type LogStore interface {
 	// Entries returns the stored entries from index first on: at least one, and
 	// then as many as fit into maxBytes of encoded size, none beyond last. It
 	// checks each entry's checksum and that indexes are contiguous. It returns
-	// none, and no error, if a truncation has meanwhile removed entry first.
+	// none, and no error, if the log does not hold entry first (any more).
 	Entries(first, last raft.Index, maxBytes int) ([]raft.Entry, error)
 }
 

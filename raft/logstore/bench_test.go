@@ -1,0 +1,117 @@
+package logstore
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"balsa/raft"
+)
+
+// entrySize is the size of the commands that the benchmarks write, in bytes.
+const entrySize = 128
+
+// openForBenchmark opens a store on a real disk.
+func openForBenchmark(b *testing.B, dir string) *Store {
+	b.Helper()
+	s, err := Open(dir, Options{NodeID: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+func BenchmarkSave(b *testing.B) {
+	data := []byte(strings.Repeat("x", entrySize))
+	for _, batch := range []int{1, 64, 1024} {
+		b.Run(fmt.Sprintf("entries=%d", batch), func(b *testing.B) {
+			s := openForBenchmark(b, filepath.Join(b.TempDir(), "log"))
+			defer s.Close()
+			before := s.Stats()
+			next := raft.Index(1)
+			entries := make([]raft.Entry, batch)
+			writes := []raft.Write{{HardState: inTerm(1), Entries: entries}}
+			b.SetBytes(int64(batch * entrySize))
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for i := range entries {
+					entries[i] = raft.NewEntry(raft.EntryID{Term: 1, Index: next}, raft.EntryCommand, data)
+					next++
+				}
+				b.StartTimer()
+				if err := s.Save(writes); err != nil {
+					b.Fatal(err)
+				}
+			}
+			after := s.Stats()
+			b.ReportMetric(float64(after.Syncs-before.Syncs)/float64(b.N), "fsyncs/op")
+			b.ReportMetric(float64(after.Syncs-before.Syncs)/float64(after.Entries-before.Entries), "fsyncs/entry")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(after.Entries-before.Entries), "ns/entry")
+		})
+	}
+}
+
+// BenchmarkEntries reads runs of entries back, from all over the log: after a
+// flush, as a follower that lags behind needs it, and before.
+func BenchmarkEntries(b *testing.B) {
+	const length, run = 100_000, 64
+	for _, flushed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("flushed=%t", flushed), func(b *testing.B) {
+			s := openForBenchmark(b, filepath.Join(b.TempDir(), "log"))
+			defer s.Close()
+			data := []byte(strings.Repeat("x", entrySize))
+			for next := raft.Index(1); next <= length; {
+				var entries []raft.Entry
+				for ; len(entries) < 1000; next++ {
+					entries = append(entries, raft.NewEntry(raft.EntryID{Term: 1, Index: next}, raft.EntryCommand, data))
+				}
+				mustSave(b, s, write(entries...))
+			}
+			if flushed {
+				if err := s.db.Flush(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.SetBytes(run * entrySize)
+			b.ReportAllocs()
+			first := raft.Index(1)
+			for b.Loop() {
+				first = 1 + (first+7919)%(length-run)
+				got, err := s.Entries(first, first+run-1, 1<<20)
+				if err != nil || len(got) != run {
+					b.Fatal(len(got), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOpen opens a log of a million entries and describes it.
+func BenchmarkOpen(b *testing.B) {
+	dir := filepath.Join(b.TempDir(), "log")
+	s := openForBenchmark(b, dir)
+	data := []byte(strings.Repeat("x", entrySize))
+	for next := raft.Index(1); next <= 1_000_000; {
+		var entries []raft.Entry
+		for ; len(entries) < 10_000; next++ {
+			id := raft.EntryID{Term: 1 + raft.Term(next/100_000), Index: next}
+			entries = append(entries, raft.NewEntry(id, raft.EntryCommand, data))
+		}
+		mustSave(b, s, write(entries...))
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s := openForBenchmark(b, dir)
+		_, log, err := s.State()
+		if err != nil || log.Last != 1_000_000 || len(log.Spans) != 11 {
+			b.Fatal(log.Last, len(log.Spans), err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+// Package logstore keeps what a Raft server must not forget: its log, its
+// currentTerm and votedFor (Figure 2, "persistent state on all servers") and
+// who it is. It implements the log store of package node on Pebble.
+//
+// Reading order: layout.go (which keys there are and what is under them),
+// store.go (opening and closing), save.go (the one way in), entries.go and
+// state.go (the two ways out), identity.go (cluster, node and instance),
+// pebble.go, disk.go and alarm.go (how Pebble is set up, and what becomes of its
+// failures), errors.go (what can go wrong, and what to do about it).
+//
+// # What it promises
+//
+// Once [Store.Save] has returned nil, what it was given survives a crash of the
+// process, of the system and a power failure. A Save that was interrupted has
+// happened completely or not at all: term and vote cannot part (thesis 3.8), a
+// log is never seen between the removal of a conflicting suffix and the entries
+// that replace it, and no hole can appear.
+//
+// After a failed write or sync nothing is known about the disk. The operating
+// system may have dropped the data and cleared the error, so that a second sync
+// reports success for something that is gone. The store therefore never tries
+// again: it refuses everything from then on, and the process is ended.
+//
+// What is read is checked: every entry carries the CRC-32C that the leader gave
+// it when it was made, every other record one of its own. Damage is reported
+// with the directory, the index and a remedy. It is never repaired by cutting
+// the log, because what would be cut has been acknowledged to somebody.
+//
+// # What it cannot see
+//
+// Pebble takes a damaged or missing end of its newest write-ahead log for the
+// place where the last crash stopped it. If the medium itself loses those last
+// kilobytes after they were synced, the log opens without them and without an
+// error. A witness outside of Pebble is needed to notice that, and belongs
+// beside this package, not in it.
+package logstore

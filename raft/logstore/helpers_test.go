@@ -1,0 +1,149 @@
+package logstore
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"balsa/raft"
+)
+
+const testDir = "data/n1/log"
+
+// mustOpen opens the store of node 1 on fs. Whoever calls closes it.
+func mustOpen(t testing.TB, fs vfs.FS) *Store {
+	t.Helper()
+	s, err := Open(testDir, Options{NodeID: 1, FS: fs, Fatal: func(message string) { panic(message) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// openForTest opens the store of node 1 on fs and closes it after the test.
+func openForTest(t testing.TB, fs vfs.FS) *Store {
+	t.Helper()
+	s := mustOpen(t, fs)
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil && err != ErrClosed {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+// reopen closes the store and opens it again.
+func reopen(t testing.TB, s *Store, fs vfs.FS) *Store {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return openForTest(t, fs)
+}
+
+func command(term raft.Term, i raft.Index, data string) raft.Entry {
+	return raft.NewEntry(raft.EntryID{Term: term, Index: i}, raft.EntryCommand, []byte(data))
+}
+
+// commands returns the entries first to last, all of one term, each with data
+// that names it.
+func commands(term raft.Term, first, last raft.Index) []raft.Entry {
+	var entries []raft.Entry
+	for i := first; i <= last; i++ {
+		entries = append(entries, command(term, i, fmt.Sprintf("command %d of term %d", i, term)))
+	}
+	return entries
+}
+
+// configurationEntry returns an entry that makes the given servers the voters.
+func configurationEntry(term raft.Term, i raft.Index, voters ...raft.NodeID) raft.Entry {
+	return raft.NewEntry(raft.EntryID{Term: term, Index: i}, raft.EntryConfiguration, configuration(voters...).Encode())
+}
+
+func configuration(voters ...raft.NodeID) raft.Configuration {
+	var c raft.Configuration
+	for _, id := range voters {
+		c.Members = append(c.Members, raft.Member{ID: id, Votes: true, Address: fmt.Sprintf("10.0.0.%d:21001", id)})
+	}
+	return c
+}
+
+func inTerm(term raft.Term) raft.HardState { return raft.HardState{CurrentTerm: term} }
+
+// write is a Write of entries by a server in the term of the last of them.
+func write(entries ...raft.Entry) raft.Write {
+	return raft.Write{HardState: inTerm(entries[len(entries)-1].Term), Entries: entries}
+}
+
+func mustSave(t testing.TB, s *Store, writes ...raft.Write) {
+	t.Helper()
+	if err := s.Save(writes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents is everything that a store says about itself.
+type contents struct {
+	HardState raft.HardState
+	Log       raft.LogState
+	Entries   []raft.Entry
+}
+
+// read returns everything that is in the store.
+func read(s *Store) (contents, error) {
+	var c contents
+	var err error
+	if c.HardState, c.Log, err = s.State(); err != nil {
+		return contents{}, err
+	}
+	for next := c.Log.Start.Index + 1; next <= c.Log.Last; {
+		entries, err := s.Entries(next, c.Log.Last, 1<<20)
+		if err != nil {
+			return contents{}, err
+		}
+		c.Entries = append(c.Entries, entries...)
+		next += raft.Index(len(entries))
+	}
+	return c, nil
+}
+
+// expected returns what a store with that hard state and these entries, from
+// index 1 on, must say about itself.
+func expected(hs raft.HardState, entries []raft.Entry) contents {
+	c := contents{HardState: hs, Entries: append([]raft.Entry(nil), entries...)}
+	for i, e := range entries {
+		if i == 0 || e.Term != entries[i-1].Term {
+			c.Log.Spans = append(c.Log.Spans, raft.TermSpan{Term: e.Term, First: e.Index})
+		}
+		if e.Kind == raft.EntryConfiguration {
+			configuration, err := raft.DecodeConfiguration(e.Data)
+			if err != nil {
+				panic(err)
+			}
+			c.Log.Configurations = append(c.Log.Configurations,
+				raft.IndexedConfiguration{Index: e.Index, Configuration: configuration})
+		}
+		c.Log.Last = e.Index
+	}
+	return c
+}
+
+func (c contents) equal(other contents) bool { return reflect.DeepEqual(c, other) }
+
+func (c contents) String() string {
+	return fmt.Sprintf("%+v, last %d, spans %v, %d configurations", c.HardState, c.Log.Last, c.Log.Spans, len(c.Log.Configurations))
+}
+
+// mustContain fails the test unless the store holds exactly that.
+func mustContain(t testing.TB, s *Store, hs raft.HardState, entries []raft.Entry) {
+	t.Helper()
+	got, err := read(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := expected(hs, entries); !got.equal(want) {
+		t.Fatalf("store holds %s\n%v\nwant %s\n%v", got, got.Entries, want, want.Entries)
+	}
+}

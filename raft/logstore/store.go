@@ -1,0 +1,325 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"balsa/raft"
+	"balsa/raft/node"
+)
+
+// Options say whose store is opened and how it reports.
+type Options struct {
+	// NodeID is the node that the store belongs to. It is required; a store
+	// that is opened as another node's is refused with a [WrongNodeError].
+	NodeID raft.NodeID
+	// Logger receives what an operator should know. Nil discards it.
+	Logger *slog.Logger
+	// Fatal is called, possibly by several goroutines, when the store has
+	// failed while it was open; it must not return, because the node must not
+	// go on. Nil logs the message, to standard error if there is no Logger, and
+	// exits the process with status 1.
+	Fatal func(message string)
+	// FS replaces the operating system's file system, in tests.
+	FS vfs.FS
+}
+
+// Store is the durable log, hard state and identity of one node. Its methods
+// may be called by several goroutines.
+type Store struct {
+	dir    string
+	db     *pebble.DB
+	lock   *pebble.Lock
+	fs     io.Closer
+	alarm  *alarm
+	counts counters
+
+	identity atomic.Pointer[Identity]
+	// start is the entry just before the first stored one.
+	start raft.EntryID
+
+	// writing is held by whoever changes the store; it guards batch, which is
+	// used again and again, and hard.
+	writing sync.Mutex
+	batch   *pebble.Batch
+	hard    raft.HardState
+
+	// reading is held shared by readers, and alone by what must not meet one:
+	// Close, and the commit of a truncation.
+	reading sync.RWMutex
+	closed  bool
+	// last is the index of the last stored entry. Every entry after start and
+	// up to last can be read by whoever holds reading.
+	last atomic.Uint64
+}
+
+var _ node.LogStore = (*Store)(nil)
+
+// Open opens the store in the directory, or creates it there. The directory is
+// locked until [Store.Close]; [ErrInUse] means that somebody else has locked it.
+//
+// After an error the directory is unlocked again, with one exception: if the
+// disk failed or was full in the middle of opening, it may stay locked until
+// the process ends.
+func Open(dir string, opts Options) (*Store, error) {
+	if opts.NodeID == raft.None {
+		return nil, errors.New("a log store needs the id of its node")
+	}
+	log, lastWords := opts.Logger, opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+		lastWords = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	fatal := opts.Fatal
+	if fatal == nil {
+		fatal = func(message string) {
+			lastWords.Error(message)
+			os.Exit(1)
+		}
+	}
+
+	s := &Store{dir: dir, alarm: newAlarm(dir)}
+	files, closer := watchDisk(opts.FS, log, s.alarm)
+	s.fs = closer
+	err := s.alarm.whileOpening(func() error {
+		var err error
+		if s.lock, err = lockDirectory(dir, files); err != nil {
+			return errors.Join(err, s.fs.Close())
+		}
+		if err = s.open(pebbleOptions(files, s.lock, log, s.alarm), opts.NodeID); err != nil {
+			return errors.Join(err, s.lock.Close(), s.fs.Close())
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.alarm.opened(fatal)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the log store: %w", err)
+	}
+	return s, nil
+}
+
+// lockDirectory creates the directory if need be, and locks it.
+func lockDirectory(dir string, files vfs.FS) (*pebble.Lock, error) {
+	if err := makeDirectory(dir, files); err != nil {
+		return nil, fmt.Errorf("creating %q: %w", dir, err)
+	}
+	lock, err := pebble.LockDirectory(dir, files)
+	if err == nil {
+		return lock, nil
+	}
+	// The lock file could not be created, or the system cannot lock files. Any
+	// other failure means that the lock is taken: by another process if there
+	// is an error number, by this one if there is none.
+	_, noFile := errors.AsType[*fs.PathError](err)
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if noFile || ok && errno != syscall.EAGAIN && errno != syscall.EACCES {
+		return nil, fmt.Errorf("locking %q: %w", dir, err)
+	}
+	return nil, fmt.Errorf("%q: %w", dir, ErrInUse)
+}
+
+// makeDirectory creates a directory that does not exist yet, and its parents. A
+// new directory is in its parent's hands: until that one is synced, a power
+// failure can take it away with all that was synced inside it.
+func makeDirectory(dir string, files vfs.FS) error {
+	if _, err := files.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := files.PathDir(dir)
+	if err := makeDirectory(parent, files); err != nil {
+		return err
+	}
+	if err := files.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	d, err := files.OpenDir(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// open opens Pebble and reads what the store holds, or creates it. The caller
+// holds the lock on the directory.
+func (s *Store) open(o *pebble.Options, node raft.NodeID) error {
+	var err error
+	if s.db, err = pebble.Open(s.dir, o); err != nil {
+		return s.openError(err)
+	}
+	s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatch))
+	if err = s.load(node); err != nil {
+		return errors.Join(err, s.batch.Close(), s.db.Close())
+	}
+	return nil
+}
+
+// openError describes why Pebble did not open. Pebble keeps where in which
+// write-ahead log the damage is out of the text of its errors.
+func (s *Store) openError(err error) error {
+	if !pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%q: %w", s.dir, err)
+	}
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		if d, ok := cause.(interface{ ErrorDetail() string }); ok {
+			return s.readError(0, fmt.Errorf("%w (%s)", err, d.ErrorDetail()))
+		}
+	}
+	return s.readError(0, err)
+}
+
+// load reads everything that the store keeps in memory, or creates the store if
+// there is nothing to read.
+func (s *Store) load(node raft.NodeID) error {
+	format, found, err := readRecord(s, formatKey, decodeFormat)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return s.create(node)
+	}
+	if format != formatVersion {
+		return &FormatError{Dir: s.dir, Stored: format, Known: formatVersion}
+	}
+	id, err := mustReadRecord(s, identityKey, decodeIdentity)
+	if err != nil {
+		return err
+	}
+	if id.NodeID != node {
+		return &WrongNodeError{Dir: s.dir, Stored: id.NodeID, Given: node}
+	}
+	s.identity.Store(&id)
+	if s.hard, err = mustReadRecord(s, hardStateKey, decodeHardState); err != nil {
+		return err
+	}
+	if s.start, err = mustReadRecord(s, startKey, decodeEntryID); err != nil {
+		return err
+	}
+	return s.findEnd()
+}
+
+// create makes an empty store of a new instance. Without a format record there
+// must be no other record: a creation that a crash interrupted leaves none.
+func (s *Store) create(node raft.NodeID) error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return s.readError(0, err)
+	}
+	empty := !it.First()
+	if err := it.Close(); err != nil {
+		return s.readError(0, err)
+	}
+	if !empty {
+		return s.readError(0, fmt.Errorf("%w: there is data, but no record %q", raft.ErrCorrupt, formatKey))
+	}
+
+	id := Identity{NodeID: node, InstanceID: newInstanceID()}
+	s.stageRecord(formatKey, encodeFormat(formatVersion))
+	s.stageRecord(identityKey, encodeIdentity(id))
+	s.stageRecord(hardStateKey, encodeHardState(raft.HardState{}))
+	s.stageRecord(startKey, encodeEntryID(raft.EntryID{}))
+	if err := s.commit(); err != nil {
+		return err
+	}
+	// The first write-ahead log of a new database is made before its format is
+	// raised, so damage in the middle of it would pass for its end. A flush
+	// makes Pebble begin another one, and moves the identity out of reach.
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("%q: %w", s.dir, err)
+	}
+	s.identity.Store(&id)
+	return nil
+}
+
+// findEnd finds the last entry and checks that the first one is where it must
+// be.
+func (s *Store) findEnd() error {
+	it, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{entryPrefix}, UpperBound: prefixEnd(entryPrefix),
+	})
+	if err != nil {
+		return s.readError(0, err)
+	}
+	defer it.Close()
+
+	s.last.Store(uint64(s.start.Index))
+	if it.First() {
+		first, err := indexOf(it.Key())
+		if err == nil && first != s.start.Index+1 {
+			err = fmt.Errorf("%w: the log begins with entry %d", raft.ErrCorrupt, first)
+		}
+		if err != nil {
+			return s.readError(s.start.Index+1, err)
+		}
+	}
+	if it.Last() {
+		last, err := indexOf(it.Key())
+		if err != nil {
+			return s.readError(0, err)
+		}
+		s.last.Store(uint64(last))
+	}
+	if err := it.Error(); err != nil {
+		return s.readError(0, err)
+	}
+	return nil
+}
+
+// readRecord reads the record under key. It reports whether there is one.
+func readRecord[T any](s *Store, key []byte, decode func([]byte) (T, error)) (record T, found bool, err error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return record, false, nil
+	}
+	if err != nil {
+		return record, false, s.readError(0, err)
+	}
+	defer closer.Close()
+	payload, err := openRecord(key, value)
+	if err == nil {
+		record, err = decode(payload)
+	}
+	if err != nil {
+		return record, false, s.readError(0, fmt.Errorf("record %q: %w", key, err))
+	}
+	return record, true, nil
+}
+
+// mustReadRecord reads a record that every store has.
+func mustReadRecord[T any](s *Store, key []byte, decode func([]byte) (T, error)) (T, error) {
+	record, found, err := readRecord(s, key, decode)
+	if err == nil && !found {
+		err = s.readError(0, fmt.Errorf("%w: record %q is missing", raft.ErrCorrupt, key))
+	}
+	return record, err
+}
+
+// Close closes the store and unlocks the directory. It waits for calls that are
+// under way; later ones return [ErrClosed]. A store that has failed is left as
+// it is, locked, for the end of the process to clean up; Close then returns
+// what failed.
+func (s *Store) Close() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.closed = true
+	if err := s.alarm.err(); err != nil {
+		return err
+	}
+	return errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
+}
