@@ -1,0 +1,413 @@
+package gossip
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Status says what gossip believes about a server.
+type Status string
+
+const (
+	// StatusAlive means that the server answers, or answered a moment ago.
+	StatusAlive Status = "alive"
+	// StatusDead means that the server stopped answering. It may be back at any
+	// time.
+	StatusDead Status = "dead"
+	// StatusLeft means that the server announced that it leaves, and is gone.
+	StatusLeft Status = "left"
+)
+
+// Member is one server as gossip knows it: a copy, for the caller to keep.
+type Member struct {
+	// ID is the number that the operator gave the server.
+	ID uint64
+	// Name is what the server is called in gossip.
+	Name string
+	// InstanceID is the identity of the server's data directory.
+	InstanceID UUID
+	// ClusterID is the cluster that the server belongs to, or zero if it
+	// neither founded nor joined one yet.
+	ClusterID UUID
+	// RPCAddr is where other servers call it, as host:port.
+	RPCAddr string
+	// APIAddr is where clients call it, as host:port, or empty.
+	APIAddr string
+	// GossipAddr is where its gossip port is, as ip:port.
+	GossipAddr string
+	// Expect is with how many servers, itself included, it wants to found a
+	// cluster. 0 means that it does not.
+	Expect int
+	// Status is what is believed about it, Since when.
+	Status Status
+	Since  time.Time
+}
+
+const (
+	// maxMembers bounds the servers that are remembered, alive or not. It is
+	// far above any real cluster, and keeps a flood of invented servers from
+	// filling the memory.
+	maxMembers = 1024
+	// forgetAfter is how long the dead and the departed stay listed.
+	forgetAfter = 24 * time.Hour
+)
+
+// view is the table of servers. The callbacks of memberlist write to it, under
+// memberlist's lock; everybody else reads copies. It never calls memberlist, nor
+// anything else that could wait.
+type view struct {
+	mu        sync.Mutex
+	name      string             // this server's
+	own       meta               // what this server says about itself
+	members   map[string]*record // by name; this server is always among them
+	conflicts map[conflictKey]*Conflict
+	watchers  map[chan struct{}]struct{}
+}
+
+// record is one server in the table.
+type record struct {
+	meta
+	name  string
+	addr  string // of its gossip port
+	alive bool
+	since time.Time // of alive's last change
+	// leaving says that this run of the server announced its departure.
+	leaving bool
+	// foreign says that the process at addr belongs to another cluster. Such a
+	// server is no member. It is in the table at all because it was admitted
+	// before one of the two clusters was known, or because it took the place of
+	// a member without memberlist noticing, as it answers to the same name.
+	foreign bool
+	// foreignRun is the life of the server that said so. What others repeat of
+	// that life, or of the one that memberlist admitted, is out of date.
+	foreignRun runID
+}
+
+func newView(name string, own meta) *view {
+	return &view{
+		name:      name,
+		own:       own,
+		members:   make(map[string]*record),
+		conflicts: make(map[conflictKey]*Conflict),
+		watchers:  make(map[chan struct{}]struct{}),
+	}
+}
+
+func (r *record) status() Status {
+	switch {
+	case r.alive:
+		return StatusAlive
+	case r.leaving:
+		return StatusLeft
+	}
+	return StatusDead
+}
+
+func (r *record) member() Member {
+	return Member{
+		ID: r.id, Name: r.name, InstanceID: r.instance, ClusterID: r.cluster,
+		RPCAddr: r.rpcAddr, APIAddr: r.apiAddr, GossipAddr: r.addr,
+		Expect: r.expect, Status: r.status(), Since: r.since,
+	}
+}
+
+// list returns the members in ascending order of ID.
+func (v *view) list() []Member {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	members := make([]Member, 0, len(v.members))
+	for _, r := range v.members {
+		if !r.foreign {
+			members = append(members, r.member())
+		}
+	}
+	slices.SortFunc(members, func(a, b Member) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
+	})
+	return members
+}
+
+// self returns this server as it appears to the others.
+func (v *view) self() Member {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.members[v.name].member()
+}
+
+// encodeOwn returns what this server says about itself.
+func (v *view) encodeOwn() []byte {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.own.encode()
+}
+
+// setCluster records which cluster this server belongs to from now on.
+func (v *view) setCluster(id UUID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.own.cluster = id
+	for _, r := range v.members {
+		if r.name != v.name && v.isForeign(r.meta) {
+			r.foreign, r.foreignRun = true, r.run
+			v.noteForeign(r.addr, r.meta)
+		}
+	}
+	v.changed()
+}
+
+// isForeign reports whether a server belongs to another cluster than ours. A
+// server without a cluster is foreign to nobody: it may be about to join.
+func (v *view) isForeign(m meta) bool {
+	return v.own.cluster != UUID{} && m.cluster != UUID{} && m.cluster != v.own.cluster
+}
+
+// address returns where to call a server; see [Gossip.Address].
+func (v *view) address(id uint64) (string, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.disputed(id) {
+		return "", false
+	}
+	var best *record
+	for _, r := range v.members {
+		if r.id == id && !r.foreign && (best == nil || r.betterAddress(best)) {
+			best = r
+		}
+	}
+	if best == nil {
+		return "", false
+	}
+	return best.rpcAddr, true
+}
+
+// betterAddress prefers the living, and among the others whom was heard of last.
+// A dead server's address is still worth a try: gossip may be wrong about it.
+func (r *record) betterAddress(other *record) bool {
+	if r.alive != other.alive {
+		return r.alive
+	}
+	return r.since.After(other.since)
+}
+
+// errForeign is the reason to keep a server of another cluster out.
+var errForeign = errors.New("it belongs to another cluster")
+
+// admit decides about every "I am alive" that arrives, before memberlist looks
+// at it, and may therefore see the same one again and again.
+func (v *view) admit(name, addr string, encoded []byte) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if name == v.name {
+		// Either it is our own start, or an echo of an earlier life, which
+		// memberlist refutes, or somebody else uses our name, which it reports
+		// through clash.
+		return nil
+	}
+	m, err := decodeMeta(encoded)
+	if err == nil {
+		err = checkName(name)
+	}
+	if err != nil {
+		v.noteUnreadable(addr, err)
+		return err
+	}
+	r := v.members[name]
+	known := r != nil && r.addr == addr
+	if v.isForeign(m) {
+		if known && (!r.foreign || r.foreignRun != m.run) {
+			r.foreign, r.foreignRun = true, m.run
+			v.changed()
+		}
+		v.noteForeign(addr, m)
+		return errForeign
+	}
+	if known && r.foreign && m.run != r.run && m.run != r.foreignRun {
+		r.foreign = false
+		v.changed()
+	}
+	if r == nil && len(v.members) >= maxMembers && !v.evict() {
+		return fmt.Errorf("%d servers are known already, which is the limit", maxMembers)
+	}
+	return nil
+}
+
+// evict makes room by forgetting whoever has been gone for longest.
+func (v *view) evict() bool {
+	var oldest *record
+	for _, r := range v.members {
+		if !r.alive && r.name != v.name && (oldest == nil || r.since.Before(oldest.since)) {
+			oldest = r
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(v.members, oldest.name)
+	return true
+}
+
+// present records a server that joined, came back, or has something new to say
+// about itself.
+func (v *view) present(name, addr string, encoded []byte) {
+	m, err := decodeMeta(encoded)
+	if err != nil {
+		return // admit has refused and reported it
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r := v.members[name]
+	if r == nil {
+		r = &record{name: name}
+		v.members[name] = r
+	}
+	if !r.alive || r.run != m.run {
+		r.since = time.Now()
+	}
+	r.leaving = r.leaving && r.run == m.run
+	r.meta, r.addr, r.alive, r.foreign = m, addr, true, false
+	v.supersede(r)
+	v.noteSharedID(r)
+	v.changed()
+}
+
+// supersede forgets whoever bore the same id before under another name.
+func (v *view) supersede(by *record) {
+	for name, r := range v.members {
+		if r.id == by.id && !r.alive && name != v.name {
+			delete(v.members, name)
+		}
+	}
+}
+
+// gone records that a server died or left.
+func (v *view) gone(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r := v.members[name]; r != nil && r.alive {
+		r.alive, r.since = false, time.Now()
+		v.changed()
+	}
+}
+
+// leave records that this run of this server is about to leave.
+func (v *view) leave() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.members[v.name].leaving = true
+}
+
+// departures returns all departures that this server knows of.
+func (v *view) departures() []departure {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var ds []departure
+	for _, r := range v.members {
+		if r.leaving {
+			ds = append(ds, departure{name: r.name, run: r.run})
+		}
+	}
+	return ds
+}
+
+// depart records what another server knows about departures.
+func (v *view) depart(ds []departure) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, d := range ds {
+		r := v.members[d.name]
+		// Nobody else decides that this server leaves.
+		if r == nil || d.name == v.name || r.leaving || r.run != d.run {
+			continue
+		}
+		r.leaving = true
+		if !r.alive {
+			v.changed()
+		}
+	}
+}
+
+// missing returns the gossip addresses of servers that are dead. Those that left
+// are not missed.
+func (v *view) missing() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var addrs []string
+	for _, r := range v.members {
+		if r.status() == StatusDead && !r.foreign {
+			addrs = append(addrs, r.addr)
+		}
+	}
+	return addrs
+}
+
+// living returns the gossip addresses of all servers that are alive, this one
+// excepted.
+func (v *view) living() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var addrs []string
+	for _, r := range v.members {
+		if r.alive && r.name != v.name {
+			addrs = append(addrs, r.addr)
+		}
+	}
+	return addrs
+}
+
+// isPresent reports whether a gossip address is that of a living server, or our
+// own.
+func (v *view) isPresent(addr string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range v.members {
+		if r.addr == addr && r.alive {
+			return true
+		}
+	}
+	return false
+}
+
+// tidy forgets what is too old, and looks again at contradictions that last.
+func (v *view) tidy() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for name, r := range v.members {
+		switch {
+		case r.alive:
+			v.noteSharedID(r)
+		case time.Since(r.since) > forgetAfter && name != v.name:
+			delete(v.members, name)
+			v.changed()
+		}
+	}
+	v.dropOldConflicts()
+}
+
+// watch registers a channel that receives a value after the view changed. One
+// value may stand for many changes.
+func (v *view) watch() (changed <-chan struct{}, stop func()) {
+	ch := make(chan struct{}, 1)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.watchers[ch] = struct{}{}
+	return ch, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.watchers, ch)
+	}
+}
+
+// changed tells the watchers. It never waits for them: a full channel already
+// promises that somebody will look.
+func (v *view) changed() {
+	for ch := range v.watchers {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
