@@ -83,7 +83,3 @@ func (q quorum) votes(ballots map[NodeID]bool) verdict {
 	}
 	return pending
 }
-
-// empty reports whether nobody votes: the server has not been told yet which
-// cluster it belongs to.
-func (q quorum) empty() bool { return len(q[0]) == 0 && len(q[1]) == 0 }

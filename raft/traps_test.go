@@ -8,11 +8,10 @@ import (
 // The tests of this file are mistakes that real Raft systems made. Each drives
 // one core by hand.
 
-// server is one core whose disk is instant and whose messages are collected.
+// server is one core whose disk is instant.
 type server struct {
 	*Core
-	t    *testing.T
-	sent []Message
+	t *testing.T
 }
 
 func newServer(t *testing.T, id NodeID, voters int, term Term, terms ...Term) *server {
