@@ -38,7 +38,9 @@ func (c *Core) followLeader(leader NodeID) {
 		broken("%s and %s both lead term %d", c.id, leader, c.currentTerm)
 	case c.role != Follower: // rule:elect.yield §5.2 another has won this term
 		c.becomeFollower(c.currentTerm, leader)
-	case c.leader != leader:
+	case c.leader != None && c.leader != leader:
+		broken("%s and %s both lead term %d", c.leader, leader, c.currentTerm)
+	case c.leader == None:
 		c.failReads()
 		c.leader = leader
 		c.trace(Event{Kind: EventRole})

@@ -2,10 +2,11 @@ package raft
 
 import "errors"
 
-// Errors of [Core.Propose]. In both cases nothing was appended.
+// Errors of [Core.Propose]. In each case nothing was appended.
 var (
 	ErrNotLeader          = errors.New("raft: not the leader")
 	ErrTooMuchUncommitted = errors.New("raft: too much is waiting to be committed")
+	ErrTooLarge           = errors.New("raft: a command is longer than MaxEntryData")
 )
 
 // becomeLeader takes office: every follower's log is taken to match up to the
@@ -45,9 +46,9 @@ func (c *Core) tickLeader() {
 	}
 }
 
-// Propose appends commands to a leader's log, in order, and returns the
-// identity of the first one's entry. A command takes effect if and only if the
-// entry that is committed at its index has its term.
+// Propose appends commands, at least one, to a leader's log, in order, and
+// returns the identity of the first one's entry. A command takes effect if and
+// only if the entry that is committed at its index has its term.
 func (c *Core) Propose(commands ...[]byte) (EntryID, error) {
 	if c.role != Leader {
 		return EntryID{}, ErrNotLeader
@@ -57,6 +58,9 @@ func (c *Core) Propose(commands ...[]byte) (EntryID, error) {
 	}
 	size := 0
 	for _, command := range commands {
+		if len(command) > MaxEntryData {
+			return EntryID{}, ErrTooLarge
+		}
 		size += EntryOverhead + len(command)
 	}
 	first := EntryID{Term: c.currentTerm, Index: c.log.last + 1}

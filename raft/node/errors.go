@@ -13,6 +13,9 @@ var (
 	// ErrBusy means that a queue is full. Nothing was done; trying again later
 	// is safe.
 	ErrBusy = errors.New("node is busy: too many requests are waiting; try again later")
+	// ErrTooLarge means that the command exceeds raft.MaxEntryData. Nothing was
+	// done.
+	ErrTooLarge = fmt.Errorf("the command is too large: at most %d bytes fit into a log entry", raft.MaxEntryData)
 	// ErrDropped means that another leader's entry took the place of the
 	// proposed one. It has no effect and never will; trying again is safe.
 	ErrDropped = errors.New("leadership was lost before the entry was replicated; it has no effect")

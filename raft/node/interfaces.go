@@ -52,6 +52,7 @@ type Proposer interface {
 	//
 	//   - *NotLeaderError: nothing was appended; the error names the leader, if known
 	//   - ErrBusy: nothing was appended; a queue is full, try later
+	//   - ErrTooLarge: nothing was appended
 	//   - ErrDropped: the entry was overwritten by another leader's; it did not
 	//     and will not take effect
 	//   - ErrOutcomeUnknown: the context ended, or the node stopped, while the

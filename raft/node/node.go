@@ -183,6 +183,9 @@ func (n *Node) ConnectionLost(id raft.NodeID) { n.inbox.connectionLost(id) }
 
 // Propose replicates a command; see [Proposer].
 func (n *Node) Propose(ctx context.Context, command []byte) (any, error) {
+	if len(command) > raft.MaxEntryData {
+		return nil, ErrTooLarge // here, so that it spoils no batch
+	}
 	p := n.proposals.get(ctx, command)
 	if err := n.inbox.propose(p); err != nil {
 		n.proposals.put(p)
