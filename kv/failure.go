@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -77,12 +78,19 @@ func eventListener(f *failure, logger *slog.Logger) *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: f.report,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			logger.Error("state store is damaged", "file", info.Path, "detail", info.Details)
+			logger.Error("state store is damaged", "file", info.Path, "detail", firstLine(info.Details))
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			logger.Info("state store is slower than the log: applying waits for it", "reason", info.Reason)
 		},
 	}
+}
+
+// firstLine is what an operator can use of Pebble's account of some damage. The
+// rest are Go stack traces.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // pebbleLogger hands Pebble's log lines to slog. Pebble relies on Fatalf not

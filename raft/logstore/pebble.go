@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -55,6 +56,13 @@ func pebbleOptions(fs vfs.FS, lock *pebble.Lock, log *slog.Logger, a *alarm) *pe
 	return o
 }
 
+// firstLine is what an operator can use of Pebble's account of some damage. The
+// rest are Go stack traces.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
 // logger is what Pebble logs to. Its information is of use only to those who
 // look into Pebble.
 type logger struct {
@@ -92,7 +100,7 @@ func eventListener(log *slog.Logger, a *alarm) *pebble.EventListener {
 		},
 		// The read that met the damage, or the compaction, reports the error.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			log.Error("a file of the log is damaged", "file", info.Path, "error", info.Details)
+			log.Error("a file of the log is damaged", "file", info.Path, "detail", firstLine(info.Details))
 		},
 		LowDiskSpace: func(info pebble.LowDiskSpaceInfo) {
 			log.Warn("the disk of the log is nearly full", "space", info.String())
