@@ -1,0 +1,202 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+
+	"balsa/raft"
+)
+
+// world is a whole simulation.
+type world struct {
+	queue
+	options Options
+	nodes   []*node
+	network network
+	clients []*client
+	oracle  *oracle
+
+	// faults are those that happen now; chaos says that they do. What a node or
+	// a link does is random even if there are none.
+	faults Faults
+	chaos  bool
+
+	faultRandom, clientRandom random
+	operations                uint64
+	history                   []Operation
+	recorder                  recorder
+	stats                     Statistics
+	// failure is the violation that ended the run, repeat says how to repeat it.
+	failure *Violation
+	repeat  string
+}
+
+// Run simulates a cluster: first with faults, for Options.Ticks, and then
+// without, to see that it recovers. It returns what happened. If something
+// happened that must not happen it stops there, and the error is a *[Violation].
+func Run(o Options) (Result, error) {
+	repeat := o.repeat()
+	o, err := o.withDefaults()
+	if err != nil {
+		return Result{}, err
+	}
+	w := newWorld(o)
+	w.repeat = repeat
+	w.run()
+	w.stats.Duration = w.now
+	result := Result{Seed: o.Seed, Nodes: o.Nodes, Hash: w.recorder.hash, Statistics: w.stats, History: w.history}
+	if w.failure != nil {
+		return result, w.failure
+	}
+	return result, nil
+}
+
+func newWorld(o Options) *world {
+	w := &world{
+		options: o, faults: *o.Faults, chaos: true,
+		faultRandom:  newRandom(o.Seed, "faults"),
+		clientRandom: newRandom(o.Seed, "clients"),
+		recorder:     newRecorder(o),
+	}
+	w.oracle = newOracle(w)
+	for i := range o.Nodes {
+		id := raft.NodeID(i + 1)
+		w.nodes = append(w.nodes, &node{w: w, id: id, random: newRandom(o.Seed, id.String()), machine: newMachine()})
+	}
+	w.network = newNetwork(w)
+	for i := range o.Workload.Clients {
+		w.clients = append(w.clients, &client{w: w, number: i + 1})
+	}
+	return w
+}
+
+func (w *world) run() {
+	// A core panics when it finds one of its own invariants broken. That is one
+	// more oracle.
+	defer func() {
+		if p := recover(); p != nil {
+			w.violated("Assertion", fmt.Sprintf("%v\n%s", p, debug.Stack()))
+		}
+	}()
+	w.begin()
+	w.until(ticks(w.options.Ticks), nil)
+	w.recovery()
+	w.checkWholeLogs()
+	w.checkWrites()
+}
+
+// begin starts all nodes of a new cluster and its clients.
+func (w *world) begin() {
+	w.found()
+	for _, n := range w.nodes {
+		n.start()
+	}
+	for _, c := range w.clients {
+		c.thinks()
+	}
+	w.scheduleFaults()
+}
+
+// found writes the founding entry to every disk.
+func (w *world) found() {
+	var configuration raft.Configuration
+	for _, n := range w.nodes {
+		configuration.Members = append(configuration.Members, raft.Member{ID: n.id, Votes: true})
+	}
+	entry, err := raft.FoundingEntry(configuration)
+	if err != nil {
+		w.violated("Founding", err.Error())
+		return
+	}
+	founding := &raft.Write{HardState: raft.FoundingHardState(), Entries: []raft.Entry{entry}}
+	for _, n := range w.nodes {
+		n.disk.hardState = founding.HardState
+		n.disk.log.write(founding)
+	}
+	w.oracle.chains[entry.ID()] = w.nodes[0].disk.log.at(1).chain
+}
+
+// until lets events happen until a condition is true, or the deadline passes, or
+// a violation is found. It returns whether the condition became true.
+func (w *world) until(deadline Time, condition func() bool) bool {
+	for w.failure == nil {
+		if condition != nil && condition() {
+			return true
+		}
+		event, ok := w.next(deadline)
+		if !ok {
+			w.now = deadline
+			return false
+		}
+		w.stats.Steps++
+		event.do()
+		if w.stats.Steps%5000 == 0 {
+			w.checkWholeLogs()
+		}
+	}
+	return false
+}
+
+func (w *world) checkWholeLogs() {
+	for _, n := range w.nodes {
+		if n.up && !n.waking {
+			w.oracle.wholeLogs(n)
+		}
+	}
+}
+
+// checkWrites checks at the end that every write that was acknowledged took
+// effect once, none that failed did, and none did twice.
+func (w *world) checkWrites() {
+	if w.failure != nil {
+		return
+	}
+	effects := map[string]int{}
+	for _, e := range w.nodes[0].disk.log.read(1, w.oracle.committed(), math.MaxInt) {
+		if e.Kind == raft.EntryCommand {
+			_, value := decodeCommand(e.Data)
+			effects[value]++
+		}
+	}
+	for _, op := range w.history {
+		n := effects[op.Value]
+		if op.Kind == Put && (n > 1 || op.Outcome == Done && n == 0 || op.Outcome == Failed && n > 0) {
+			w.violated("Acknowledged Writes", fmt.Sprintf("the write of %s to %s has the outcome %s and took effect %d times", op.Value, op.Key, op.Outcome, n))
+		}
+	}
+}
+
+// violated ends the run. The first violation is the one that counts.
+func (w *world) violated(rule, detail string) {
+	if w.failure != nil {
+		return
+	}
+	w.note(nil, "%s is violated: %s", rule, detail)
+	w.failure = &Violation{Seed: w.options.Seed, Rule: rule, Detail: detail, At: w.now, Repeat: w.repeat, Trace: w.recorder.tail()}
+}
+
+func (w *world) node(id raft.NodeID) *node { return w.nodes[id-1] }
+
+// leaders are the nodes that believe that they lead. One that was deposed and
+// has not heard of it is as good as any for a client who does not know better.
+func (w *world) leaders() []*node {
+	var leaders []*node
+	for _, n := range w.nodes {
+		if n.up && n.core.Role() == raft.Leader {
+			leaders = append(leaders, n)
+		}
+	}
+	return leaders
+}
+
+// leader returns the node that leads the latest term, or nil.
+func (w *world) leader() *node {
+	var leader *node
+	for _, n := range w.leaders() {
+		if leader == nil || n.core.Term() > leader.core.Term() {
+			leader = n
+		}
+	}
+	return leader
+}
