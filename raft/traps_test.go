@@ -345,3 +345,46 @@ func TestAStateMachineAheadOfTheLogIsAnError(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Entries that were asked for from the disk arrive late: the server was deposed,
+// its log was cut there, and it leads again and needs the same index for the same
+// follower. They are not what its log holds any more.
+func TestOldEntriesThatArriveLateAreNotSentIfTheLogHasChanged(t *testing.T) {
+	s := newServer(t, 1, 3, 2, 1, 2, 2)
+	s.becomeLeaderOf(3) // term 3, and 2/t2 and 3/t2 are not in memory
+	s.Core.Step(Message{From: 2, To: 1, Term: 3, Body: &AppendEntriesReply{RejectedPrev: 3, Hint: EntryID{1, 1}, Round: 1}})
+	out := s.TakeOutput()
+	if len(out.Load) != 1 || out.Load[0].First != 2 {
+		t.Fatalf("asks for %v, want the entries from 2 on", out.Load)
+	}
+	late := []Entry{testEntry(2, 2, "old"), testEntry(2, 3, "old")}
+
+	s.receive(3, 4, &AppendEntries{Prev: EntryID{1, 1}, Entries: []Entry{testEntry(4, 2, "new")}})
+	s.becomeLeaderOf(3)
+	p := s.peers[2]
+	p.becomeProbing(2)
+	p.loading = true // as if it had asked again
+	s.Loaded(2, late)
+	for _, m := range s.do() {
+		if ae, ok := m.Body.(*AppendEntries); ok && len(ae.Entries) > 0 && ae.Entries[0].Term == 2 {
+			t.Errorf("sends %s, which its log does not hold", m)
+		}
+	}
+	if p.loading {
+		t.Error("goes on waiting for entries that have arrived")
+	}
+}
+
+func TestALateRejectionDoesNotInterruptReplication(t *testing.T) {
+	s := newServer(t, 1, 3, 1)
+	s.becomeLeaderOf(3)
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	if _, err := s.Propose([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	s.do() // entry 3 is on the way
+	s.receive(2, 2, &AppendEntriesReply{RejectedPrev: 1, Hint: EntryID{0, 0}})
+	if p := s.peers[2]; p.state != replicating || p.next != 4 {
+		t.Errorf("state %s, next %d after a rejection from before the logs matched; want replicate, 4", p.state, p.next)
+	}
+}

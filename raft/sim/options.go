@@ -236,8 +236,10 @@ func randomFaults(r random, e int) Faults {
 	if enabled() {
 		f.CrashPoint = pick(r, 0.0005, 0.002, 0.005)
 	}
-	if enabled() && enabled() {
-		f.PowerLossEvery = pick(r, 20*e, 50*e)
+	if enabled() {
+		if enabled() { // rarer than the others
+			f.PowerLossEvery = pick(r, 20*e, 50*e)
+		}
 	}
 	if enabled() {
 		f.PauseEvery, f.PauseTicks = pick(r, 5*e, 15*e), pick(r, e/2, 3*e, 8*e)
