@@ -1,0 +1,219 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"balsa/api"
+	"balsa/api/wire"
+	"balsa/gossip"
+	"balsa/raft"
+)
+
+// clusterView answers the API's questions about the cluster: who votes, from
+// Raft, beside who is out there, from gossip.
+type clusterView struct{ *server }
+
+var _ api.Cluster = clusterView{}
+
+// The values of wire.ClusterStatus.State.
+const (
+	stateWaiting  = "waiting"  // this server belongs to no cluster yet
+	stateStarting = "starting" // its Raft node is about to start
+	stateElecting = "electing" // no leader is known
+	stateReady    = "ready"
+)
+
+// readyPatience bounds how long Ready looks for a leader: a load balancer wants
+// to know now.
+const readyPatience = time.Second
+
+// Ready implements [api.Cluster]. A node is ready if it could serve a
+// linearizable read now, which takes a leader, a majority, and a local state
+// that has caught up.
+func (s clusterView) Ready(ctx context.Context) error {
+	m := s.member.Load()
+	if m == nil {
+		return errors.New(s.waiting())
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
+	if _, err := m.node.ReadIndex(ctx); err == nil {
+		return nil
+	}
+	status, err := s.Status(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("no linearizable read is possible: %s", status.Message)
+}
+
+// Status implements [api.Cluster].
+func (s clusterView) Status(ctx context.Context) (wire.ClusterStatus, error) {
+	identity := s.logStore.Identity()
+	out := wire.ClusterStatus{NodeID: uint64(s.cfg.ID), Role: raft.Follower.String()}
+	if id := gossip.UUID(identity.ClusterID); id != (gossip.UUID{}) {
+		out.ClusterID = id.String()
+	}
+	m := s.member.Load()
+	if m == nil {
+		out.State, out.Message = stateWaiting, s.waiting()
+		if s.joined.Load() {
+			out.State = stateStarting
+		}
+		out.Members = mergeMembers(raft.Status{}, 0, s.gossip.Members())
+		return out, nil
+	}
+	status, err := m.node.Status(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.Role = status.Role.String()
+	out.Term = uint64(status.CurrentTerm)
+	out.LeaderID = uint64(status.Leader)
+	out.CommitIndex = uint64(status.CommitIndex)
+	out.AppliedIndex = uint64(status.LastApplied)
+	out.LastIndex = uint64(status.LastIndex)
+	out.Voters = numbers(status.Configuration.Voters())
+	out.Learners = numbers(status.Configuration.Learners())
+	out.Members = mergeMembers(status, m.node.TickInterval(), s.gossip.Members())
+	out.State, out.Message = describe(status, out.Members)
+	for _, conflict := range s.gossip.Conflicts() {
+		out.Message += "; warning: " + conflict.Message
+	}
+	return out, nil
+}
+
+func numbers(ids []raft.NodeID) []uint64 {
+	var out []uint64
+	for _, id := range ids {
+		out = append(out, uint64(id))
+	}
+	return out
+}
+
+// describe says in a word and in a sentence what a member is doing.
+func describe(status raft.Status, members []wire.Member) (state, message string) {
+	voters := status.Configuration.Voters()
+	switch {
+	case status.Role == raft.Leader:
+		return stateReady, fmt.Sprintf("leading %s%s", plural(len(voters), "voter"), silent(members))
+	case status.Leader != raft.None:
+		return stateReady, fmt.Sprintf("following node %d", status.Leader)
+	}
+	return stateElecting, fmt.Sprintf("no leader is known: electing one takes %d of %s%s",
+		len(voters)/2+1, plural(len(voters), "voter"), absent(voters, members))
+}
+
+// silentAfter is when a leader speaks of a member as silent.
+const silentAfter = time.Second
+
+// silent names the members that a leader has not heard of for a while.
+func silent(members []wire.Member) string {
+	var names []string
+	for _, m := range members {
+		if m.LastContactMS == nil {
+			continue
+		}
+		if since := time.Duration(*m.LastContactMS) * time.Millisecond; since >= silentAfter {
+			names = append(names, fmt.Sprintf("node %d silent for %v", m.ID, since.Round(100*time.Millisecond)))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(names, ", ")
+}
+
+// absent names the voters that gossip does not see alive.
+func absent(voters []raft.NodeID, members []wire.Member) string {
+	var names []string
+	for _, m := range members {
+		if slices.Contains(voters, raft.NodeID(m.ID)) && m.Status != wire.StatusAlive {
+			names = append(names, fmt.Sprintf("node %d is %s", m.ID, m.Status))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; " + strings.Join(names, ", ")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// mergeMembers lists everybody whom Raft's configuration or gossip knows. A
+// node that gossip has met under a configured id but with another data
+// directory stands beside the configured one.
+func mergeMembers(status raft.Status, tick time.Duration, seen []gossip.Member) []wire.Member {
+	var members []wire.Member
+	configured := map[raft.InstanceID]bool{}
+	for _, c := range status.Configuration.Members {
+		m := wire.Member{
+			ID: uint64(c.ID), InstanceID: gossip.UUID(c.Instance).String(), RPCAddr: c.Address,
+			Status: wire.StatusDead, Role: roleOf(c, status),
+		}
+		addProgress(&m, status, tick)
+		i := slices.IndexFunc(seen, func(g gossip.Member) bool {
+			return g.ID == uint64(c.ID) && raft.InstanceID(g.InstanceID) == c.Instance
+		})
+		if i >= 0 {
+			addGossip(&m, seen[i])
+		}
+		configured[c.Instance] = true
+		members = append(members, m)
+	}
+	for _, g := range seen {
+		if !configured[raft.InstanceID(g.InstanceID)] {
+			m := wire.Member{ID: g.ID, InstanceID: g.InstanceID.String(), Role: wire.RoleNone}
+			addGossip(&m, g)
+			members = append(members, m)
+		}
+	}
+	slices.SortStableFunc(members, func(a, b wire.Member) int { return cmp.Compare(a.ID, b.ID) })
+	return members
+}
+
+func roleOf(c raft.Member, status raft.Status) string {
+	switch {
+	case c.ID == status.Leader:
+		return wire.RoleLeader
+	case c.Votes || c.VotedBefore:
+		return wire.RoleFollower
+	}
+	return wire.RoleLearner
+}
+
+// addGossip adds what gossip knows of a member. Its addresses are newer than
+// those of the configuration.
+func addGossip(m *wire.Member, g gossip.Member) {
+	m.RPCAddr, m.APIAddr, m.GossipAddr = g.RPCAddr, g.APIAddr, g.GossipAddr
+	m.Status = string(g.Status)
+}
+
+// addProgress adds what only a leader knows of a member.
+func addProgress(m *wire.Member, status raft.Status, tick time.Duration) {
+	if status.Role != raft.Leader {
+		return
+	}
+	if m.ID == uint64(status.ID) {
+		m.MatchIndex = new(uint64(status.DurableIndex))
+		m.LastContactMS = new(int64(0))
+		return
+	}
+	for _, p := range status.Peers {
+		if uint64(p.ID) == m.ID {
+			m.MatchIndex = new(uint64(p.MatchIndex))
+			m.LastContactMS = new((time.Duration(p.TicksSinceReply) * tick).Milliseconds())
+		}
+	}
+}
