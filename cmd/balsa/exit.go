@@ -68,7 +68,7 @@ func (e *usageError) Error() string {
 func (e *usageError) Unwrap() []error { return []error{errUsage, e.err} }
 
 // oneLine returns the text of an error without line breaks: errors that were
-// joined have them.
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
+// joined have them, and so do Pebble's.
+func oneLine(message string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(message, "\n", "; ")), " ")
 }

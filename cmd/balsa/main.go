@@ -41,7 +41,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(errs, "balsa: "+oneLine(err))
+		fmt.Fprintln(errs, "balsa: "+oneLine(err.Error()))
 	}
 	return exitCode(err)
 }

@@ -47,7 +47,7 @@ seeds alone the node waits, and never founds anything.`,
 			}
 			cfg.Logger = log.logger(cmd.ErrOrStderr())
 			cfg.Fatal = func(message string) {
-				fmt.Fprintln(cmd.ErrOrStderr(), "balsa: "+message)
+				fmt.Fprintln(cmd.ErrOrStderr(), "balsa: "+oneLine(message))
 				os.Exit(exitError)
 			}
 			demo.EndWithParent()
