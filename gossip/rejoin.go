@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -153,8 +154,14 @@ func (r *seedReport) failed(ctx context.Context, seed, trouble string, err error
 	if ctx.Err() != nil {
 		return // this server stops; the seed is not to blame
 	}
-	if r.trouble[seed] != trouble {
-		r.gossip.log.Warn("gossip: seed not reached; trying again every few seconds", "seed", seed, "trouble", trouble, "err", err)
+	if before, known := r.trouble[seed]; before != trouble {
+		// When nodes start together, each is the first to look for some other.
+		level := slog.LevelInfo
+		if known {
+			level = slog.LevelWarn
+		}
+		r.gossip.log.Log(ctx, level, "gossip: seed not reached; trying again every few seconds",
+			"seed", seed, "trouble", trouble, "err", err)
 	}
 	r.trouble[seed] = trouble
 }

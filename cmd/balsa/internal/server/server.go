@@ -265,8 +265,8 @@ func (s *server) fail(err error) {
 // nodes stop at once there is nobody left to tell.
 const leavePatience = 2 * time.Second
 
-// stop stops whatever start has started. Only a server that stops because it
-// was asked to tells the others that it leaves; one that failed is dead.
+// stop stops whatever start has started. With leave it was asked to, and has not
+// failed.
 func (s *server) stop(leave bool) {
 	if s.endServing != nil {
 		s.endServing()
@@ -280,7 +280,9 @@ func (s *server) stop(leave bool) {
 		s.background.Wait()
 	}
 	if s.gossip != nil {
-		if leave {
+		// To leave is to be gone for good. A member that stops has not left: it
+		// is expected back, after a rolling restart for instance.
+		if leave && s.member.Load() == nil {
 			ctx, cancel := context.WithTimeout(context.Background(), leavePatience)
 			s.complain(s.gossip.Leave(ctx))
 			cancel()
