@@ -39,9 +39,6 @@ func (c *Core) tickLeader() {
 	c.heartbeatElapsed++
 	if c.heartbeatElapsed >= c.cfg.HeartbeatTicks {
 		c.heartbeatElapsed = 0
-		for _, p := range c.peers {
-			p.probeSent = false // the answer may have been lost: try again
-		}
 		c.beginRound() // rule:append.heartbeat §5.2 in idle periods too
 	}
 }

@@ -7,8 +7,8 @@ type progressState uint8
 
 const (
 	// probing: the leader does not know where the follower's log ends. It sends
-	// one AppendEntries at a time and waits for the answer or the next
-	// heartbeat.
+	// one AppendEntries with entries and waits for the answer. If that is lost,
+	// the next heartbeat, whose log check is the same, is answered in its place.
 	probing progressState = iota
 	// replicating: the logs are known to match. The leader sends ahead without
 	// waiting (pipelining, thesis 10.2.2), up to the window's limits.
