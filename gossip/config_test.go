@@ -105,7 +105,8 @@ func TestMemberlistLogKeepsItsLevels(t *testing.T) {
 	for line, want := range map[string]string{
 		"[DEBUG] memberlist: Stream connection from=x\n":     `level=DEBUG msg="memberlist: Stream connection from=x"`,
 		"[INFO] memberlist: Suspect n2 has failed":           `level=INFO msg="memberlist: Suspect n2 has failed"`,
-		"[WARN] memberlist: Refuting":                        `level=WARN msg="memberlist: Refuting"`,
+		"[WARN] memberlist: Refuting a suspect message":      `level=WARN msg="memberlist: Refuting a suspect message"`,
+		"[WARN] memberlist: Refuting an alive message for x": `level=DEBUG msg="memberlist: Refuting an alive message for x"`,
 		"[ERR] memberlist: Push/Pull failed":                 `level=ERROR msg="memberlist: Push/Pull failed"`,
 		"[ERR] memberlist: Conflicting address for n1. Mine": `level=DEBUG msg="memberlist: Conflicting address for n1. Mine"`,
 		"no tag at all": `level=INFO msg="memberlist: no tag at all"`,

@@ -109,8 +109,10 @@ func newLogWriter(log *slog.Logger) *logWriter {
 
 // ownReports begin those lines that this package says better, and once: about
 // claims on the same name, about servers that are kept out, and about attempts
-// to reach somebody.
+// to reach somebody. That others still speak of this server's earlier run is no
+// news at all after a restart.
 var ownReports = []string{
+	"Refuting an alive message for",
 	"Conflicting address for",
 	"ignoring alive message for",
 	"failed to join",

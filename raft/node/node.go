@@ -170,7 +170,12 @@ func (n *Node) newCore() (*raft.Core, error) {
 	cfg.HeartbeatTicks = int(n.cfg.Heartbeat / n.cfg.Tick)
 	cfg.Random = rand.IntN
 	cfg.Trace = n.tracer()
-	return raft.New(cfg, raft.InitialState{HardState: hardState, Log: log, Applied: applied})
+	core, err := raft.New(cfg, raft.InitialState{HardState: hardState, Log: log, Applied: applied})
+	if errors.Is(err, raft.ErrStateBeyondLog) {
+		err = fmt.Errorf("%w; either one of the two is another node's or another day's: put the right ones together, "+
+			"or the log has lost its end: then wipe the data directory and let the node rejoin under a new id", err)
+	}
+	return core, err
 }
 
 // Deliver hands over messages from the network, in order. It does not block;
