@@ -210,7 +210,7 @@ func (c *Core) matchIndex(id NodeID) uint64 {
 //
 // An entry of an earlier term is not committed by counting: a leader that never
 // saw it can still be elected and replace it, although a majority stores it.
-// Figure 8 shows how; testdata/figure-8 plays it. It is committed with
+// Figure 8 shows how; testdata/scripts/figure-8 plays it. It is committed with
 // everything else before the first entry of this leader's own term that a
 // quorum stores.
 //

@@ -67,7 +67,7 @@ type AppendEntriesReply struct {
 	// the leader can tell a late rejection from a fresh one.
 	RejectedPrev Index
 	// Hint identifies, on failure, the last entry of this server's log that
-	// could still agree with the leader's: see backtrack.go.
+	// could still agree with the leader's: see Core.nextAfterRejection.
 	Hint EntryID
 }
 
