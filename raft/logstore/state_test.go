@@ -98,17 +98,20 @@ func TestStateOfACompactedLog(t *testing.T) {
 	fs := vfs.NewMem()
 	start := raft.EntryID{Term: 4, Index: 1000}
 	s := compactedStore(t, fs, start)
-	for name, want := range map[string]raft.LogState{
-		"empty":  {Start: start, Last: 1000},
-		"filled": {Start: start, Last: 1003, Spans: []raft.TermSpan{{Term: 4, First: 1001}, {Term: 5, First: 1002}}},
-	} {
-		if name == "filled" {
-			mustSave(t, s, write(command(4, 1001, ""), command(5, 1002, ""), command(5, 1003, "")))
-		}
-		_, got, err := s.State()
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Fatalf("%s log: %+v, %v; want %+v", name, got, err, want)
-		}
+	mustHaveLogState(t, s, raft.LogState{Start: start, Last: 1000})
+
+	mustSave(t, s, write(command(4, 1001, ""), command(5, 1002, ""), command(5, 1003, "")))
+	mustHaveLogState(t, s, raft.LogState{
+		Start: start, Last: 1003,
+		Spans: []raft.TermSpan{{Term: 4, First: 1001}, {Term: 5, First: 1002}},
+	})
+}
+
+func mustHaveLogState(t *testing.T, s *Store, want raft.LogState) {
+	t.Helper()
+	_, got, err := s.State()
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("log: %+v, %v; want %+v", got, err, want)
 	}
 }
 
