@@ -296,3 +296,17 @@ func (s *State) Close() error {
 	}
 	return nil
 }
+
+// Installed is a placeholder.
+func (s *State) Installed() (*raft.Snapshot, error) { return nil, nil }
+
+// Snapshot is a placeholder.
+func (s *State) Snapshot() (node.SnapshotSource, error) { return nil, errors.New("not built") }
+
+// Receive is a placeholder.
+func (s *State) Receive(node.SnapshotOffer) (node.SnapshotSink, error) {
+	return nil, errors.New("not built")
+}
+
+// Install is a placeholder.
+func (s *State) Install(node.SnapshotSink) error { return errors.New("not built") }

@@ -34,6 +34,7 @@ func (n *fakeNode) Propose(ctx context.Context, command []byte) (any, error) {
 	return next(ctx, command)
 }
 
+func (n *fakeNode) LeaseRead(ctx context.Context) (raft.Index, error) { return n.readIndex(ctx) }
 func (n *fakeNode) ReadIndex(ctx context.Context) (raft.Index, error) { return n.readIndex(ctx) }
 
 // fails answers with an error.

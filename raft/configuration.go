@@ -10,6 +10,16 @@ import (
 type Configuration struct {
 	// Members are all servers of the cluster in ascending order of ID.
 	Members []Member
+	// Removed are the servers that were members once, in the order of their
+	// removal: they stay out. See [MaxRemoved].
+	Removed []RemovedMember
+}
+
+// RemovedMember is a server that has been removed. What stays out is the data
+// directory: the same NodeID may come back with an empty one.
+type RemovedMember struct {
+	ID       NodeID
+	Instance InstanceID
 }
 
 // Member is one server of a Configuration.
@@ -27,10 +37,18 @@ type Member struct {
 	// VotedBefore says that the configuration is joint and that this server is
 	// a voter of Cold (§6).
 	VotedBefore bool
+	// Leaving says that the configuration is joint and that this server is a
+	// voter of Cold that will be no member any more when it is left.
+	Leaving bool
 }
 
 // MaxMembers bounds the servers in one configuration.
 const MaxMembers = 1024
+
+// MaxRemoved bounds how many removed servers a configuration remembers. The
+// oldest are forgotten first; by then their instances have been gone for a
+// thousand removals.
+const MaxRemoved = 1024
 
 // MaxAddress bounds a member's address, in bytes.
 const MaxAddress = 256
@@ -55,6 +73,12 @@ func (c Configuration) OldVoters() []NodeID {
 // thesis's non-voting members, 4.2.1).
 func (c Configuration) Learners() []NodeID {
 	return c.idsOf(func(m Member) bool { return !m.Votes && !m.VotedBefore })
+}
+
+// WasRemoved reports whether this data directory was a member's that has been
+// removed.
+func (c Configuration) WasRemoved(id NodeID, instance InstanceID) bool {
+	return slices.Contains(c.Removed, RemovedMember{id, instance})
 }
 
 // IsVoter reports whether the server's vote counts in any majority of c.
@@ -92,6 +116,10 @@ func (c Configuration) idsOf(keep func(Member) bool) []NodeID {
 	return ids
 }
 
+func (c Configuration) clone() Configuration {
+	return Configuration{Members: slices.Clone(c.Members), Removed: slices.Clone(c.Removed)}
+}
+
 // quorum returns the rule by which this configuration decides.
 func (c Configuration) quorum() quorum {
 	return quorum{majority(c.Voters()), majority(c.OldVoters())}
@@ -111,10 +139,16 @@ func (c Configuration) validate() error {
 		if len(m.Address) > MaxAddress {
 			return fmt.Errorf("address of %s has %d bytes, at most %d are possible", m.ID, len(m.Address), MaxAddress)
 		}
+		if m.Leaving && (m.Votes || !m.VotedBefore) {
+			return fmt.Errorf("%s is leaving, but it is not only an old voter", m.ID)
+		}
 		last = m.ID
 	}
 	if len(c.Voters()) == 0 {
 		return fmt.Errorf("no voters")
+	}
+	if len(c.Removed) > MaxRemoved {
+		return fmt.Errorf("%d removed servers, at most %d are remembered", len(c.Removed), MaxRemoved)
 	}
 	return nil
 }
@@ -124,22 +158,47 @@ const configurationVersion = 1
 // Encode returns the form in which a configuration travels as the Data of an
 // entry of kind [EntryConfiguration].
 func (c Configuration) Encode() []byte {
-	b := []byte{configurationVersion}
+	b := append(make([]byte, 0, c.size()), configurationVersion)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(c.Members)))
 	for _, m := range c.Members {
 		b = putUint64(b, uint64(m.ID))
 		b = append(b, m.Instance[:]...)
-		b = append(b, flags(m.Votes, m.VotedBefore))
+		b = append(b, flags(m.Votes, m.VotedBefore, m.Leaving))
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(m.Address)))
 		b = append(b, m.Address...)
 	}
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(c.Removed)))
+	for _, r := range c.Removed {
+		b = putUint64(b, uint64(r.ID))
+		b = append(b, r.Instance[:]...)
+	}
 	return b
+}
+
+// size is the length of what Encode returns, in bytes.
+func (c Configuration) size() int {
+	n := 1 + 2 + 2 + 24*len(c.Removed)
+	for _, m := range c.Members {
+		n += 8 + 16 + 1 + 2 + len(m.Address)
+	}
+	return n
 }
 
 // DecodeConfiguration is the inverse of [Configuration.Encode]. Errors wrap
 // [ErrCorrupt].
 func DecodeConfiguration(b []byte) (Configuration, error) {
 	d := decoder{rest: b}
+	c := d.configuration()
+	if d.err == nil && len(d.rest) > 0 {
+		d.fail("%d bytes follow the configuration", len(d.rest))
+	}
+	if d.err != nil {
+		return Configuration{}, d.err
+	}
+	return c, nil
+}
+
+func (d *decoder) configuration() Configuration {
 	if v := d.byte(); d.err == nil && v != configurationVersion {
 		d.fail("configuration of version %d, this program knows %d", v, configurationVersion)
 	}
@@ -151,22 +210,25 @@ func DecodeConfiguration(b []byte) (Configuration, error) {
 	for i := 0; i < count && d.err == nil; i++ {
 		m := Member{ID: NodeID(d.uint64())}
 		copy(m.Instance[:], d.take(len(m.Instance)))
-		m.Votes, m.VotedBefore = d.flags()
+		d.flags(&m.Votes, &m.VotedBefore, &m.Leaving)
 		m.Address = string(d.take(int(d.uint16())))
 		c.Members = append(c.Members, m)
 	}
-	if d.err == nil && len(d.rest) > 0 {
-		d.fail("%d bytes follow the configuration", len(d.rest))
+	count = int(d.uint16())
+	if count > MaxRemoved {
+		d.fail("configuration with %d removed servers", count)
+	}
+	for i := 0; i < count && d.err == nil; i++ {
+		r := RemovedMember{ID: NodeID(d.uint64())}
+		copy(r.Instance[:], d.take(len(r.Instance)))
+		c.Removed = append(c.Removed, r)
 	}
 	if d.err == nil {
 		if err := c.validate(); err != nil {
 			d.fail("configuration: %v", err)
 		}
 	}
-	if d.err != nil {
-		return Configuration{}, d.err
-	}
-	return c, nil
+	return c
 }
 
 func (d *decoder) uint16() uint16 {

@@ -22,6 +22,8 @@ type confirmation struct {
 	round uint64
 	// begun are the rounds that no quorum has echoed, oldest first.
 	begun []begunRound
+	// lease says that the newest round is marked: see lease.go.
+	lease bool
 	// lastConfirmed is the tick at which the newest confirmed round began. At
 	// that time, at least, this server was the leader.
 	lastConfirmed uint64
@@ -30,12 +32,15 @@ type confirmation struct {
 type begunRound struct {
 	round uint64
 	tick  uint64
+	clock uint64
+	lease bool
 }
 
 // beginRound begins a round: every member is due to hear from the leader.
 func (c *Core) beginRound() {
 	c.confirm.round++
-	c.confirm.begun = append(c.confirm.begun, begunRound{c.confirm.round, c.now})
+	c.confirm.lease = c.wantsLease()
+	c.confirm.begun = append(c.confirm.begun, begunRound{c.confirm.round, c.now, c.clock, c.confirm.lease})
 	for _, p := range c.peers {
 		p.heartbeatDue = true
 	}
@@ -56,6 +61,9 @@ func (c *Core) leadershipConfirmed() {
 	n := 0
 	for ; n < len(c.confirm.begun) && c.confirm.begun[n].round <= echoed; n++ {
 		c.confirm.lastConfirmed = c.confirm.begun[n].tick
+		if c.confirm.begun[n].lease {
+			c.lease.began, c.lease.held = c.confirm.begun[n].clock, true
+		}
 	}
 	if n == 0 {
 		return

@@ -37,6 +37,12 @@ type Config struct {
 	MaxUncommittedBytes int
 	// MaxApplyBytes bounds the entries of one Apply. Default 4 MiB.
 	MaxApplyBytes int
+	// MaxPromotionLag is how many committed entries a learner may lack to be made
+	// a voter. Default 1000: what is sent within a fraction of a second.
+	MaxPromotionLag int
+	// LeaseTime is how long a confirmed round serves reads by lease, in the unit
+	// of [Core.SetClock]; see lease.go for what it must be. Zero: never.
+	LeaseTime uint64
 	// CacheBytes bounds the entries kept in memory after they are durable and
 	// applied, for followers that are a little behind. Default 16 MiB.
 	CacheBytes int
@@ -58,6 +64,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		{&cfg.MaxWindowBytes, 4 << 20},
 		{&cfg.MaxUncommittedBytes, 64 << 20},
 		{&cfg.MaxApplyBytes, 4 << 20},
+		{&cfg.MaxPromotionLag, 1000},
 		{&cfg.CacheBytes, 16 << 20},
 	}
 	for _, d := range defaults {
@@ -106,6 +113,8 @@ type Core struct {
 	// member, and how the leader is doing.
 	peers            map[NodeID]*progress
 	uncommittedBytes int
+	transfer         transfer
+	lease            lease
 
 	role   Role
 	leader NodeID // whom this server follows in currentTerm, or None
@@ -114,14 +123,23 @@ type Core struct {
 	// verified is the index up to which this server's log is known to equal the
 	// log of the leader of currentTerm.
 	verified Index
+	// heardRound is the newest round of that leader that this server has heard.
+	heardRound uint64
+	// promisedUntil is the tick until which this server votes for nobody: see
+	// lease.go.
+	promisedUntil uint64
+	// installing is the snapshot that this server needs installed, or nil.
+	installing       *Snapshot
+	installHandedOut bool
 
 	// Configurations and what follows from the one in force.
 	quorum  quorum
 	members []NodeID // everyone but this server, ascending
 	votes   bool     // this server is a voter
 
-	// Time, in ticks.
+	// Time, in ticks; clock is the host's own, see SetClock.
 	now              uint64
+	clock            uint64
 	electionElapsed  int
 	electionTimeout  int
 	heartbeatElapsed int
@@ -145,17 +163,20 @@ func New(cfg Config, state InitialState) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	last := state.Log.Last
-	if applied := state.Applied.Index; applied > last || applied < state.Log.Start.Index {
+	log := newLog(state.Log)
+	if s := state.Installed; s != nil && !log.matches(s.Last) {
+		log.reset(*s) // a crash came between the installation and this
+	}
+	if applied := state.Applied.Index; applied > log.last || applied < log.start.Index {
 		return nil, fmt.Errorf("%w: the state machine has applied index %d, the log holds %d to %d",
-			ErrStateBeyondLog, applied, state.Log.Start.Index+1, last)
+			ErrStateBeyondLog, applied, log.start.Index+1, log.last)
 	}
 	c := &Core{
 		cfg: cfg, id: cfg.ID,
 		currentTerm: state.HardState.CurrentTerm,
 		votedFor:    state.HardState.VotedFor,
 		durableTerm: state.HardState.CurrentTerm,
-		log:         newLog(state.Log),
+		log:         log,
 		// What was applied was committed. More may have been: the leader will
 		// say so. commitIndex itself need not be stored (Figure 2).
 		commitIndex: state.Applied.Index,
@@ -170,6 +191,9 @@ func New(cfg Config, state InitialState) (*Core, error) {
 	}
 	c.configurationChanged()
 	c.resetElectionTimer()
+	if c.currentTerm > FoundingHardState().CurrentTerm {
+		c.promise() // as it may have done just before it went down
+	}
 	return c, nil
 }
 
@@ -188,6 +212,9 @@ func (c *Core) Step(m Message) {
 	switch {
 	case m.Term < c.currentTerm:
 		c.answerOldTerm(m)
+		return
+	case c.promised(m):
+		c.ignore(m, "promised not to vote")
 		return
 	case m.Term > c.currentTerm && c.sticksToLeader(m):
 		c.ignore(m, "heard from the leader recently")
@@ -212,6 +239,11 @@ func (c *Core) Step(m Message) {
 		c.handleReadIndex(m, body)
 	case *ReadIndexReply:
 		c.handleReadIndexReply(m, body)
+	case *InstallSnapshot:
+		c.followLeader(m.From)
+		c.receiveSnapshot(body.Snapshot)
+	case *TimeoutNow:
+		c.handleTimeoutNow(m)
 	}
 }
 
@@ -226,6 +258,8 @@ func (c *Core) answerOldTerm(m Message) {
 		c.send(m.From, &AppendEntriesReply{})
 	case *RequestVote:
 		c.send(m.From, &RequestVoteReply{PreVote: body.PreVote})
+	case *InstallSnapshot: // a snapshot is as good as it was when it was taken
+		c.receiveSnapshot(body.Snapshot)
 	default: // rule:reply.term §5.1 replies of an earlier term count for nothing
 		c.ignore(m, "earlier term")
 	}
@@ -253,10 +287,14 @@ func (c *Core) Tick() {
 		return
 	}
 	c.electionElapsed++
-	if c.electionElapsed >= c.electionTimeout && c.votes {
+	if c.electionElapsed >= c.electionTimeout && c.now >= c.promisedUntil && c.mayCampaign() {
 		c.startPreVote()
 	}
 }
+
+// mayCampaign reports whether this server could lead: it votes, and its log is
+// not about to be replaced.
+func (c *Core) mayCampaign() bool { return c.votes && c.installing == nil }
 
 // becomeFollower is the only way into the role, from any other one and from any
 // earlier term. Within the same term the vote stays as it is: a candidate that
@@ -268,7 +306,7 @@ func (c *Core) becomeFollower(term Term, leader NodeID) {
 		c.failReads()
 	}
 	c.role, c.leader = Follower, leader
-	c.peers, c.ballots = nil, nil
+	c.peers, c.ballots, c.transfer = nil, nil, transfer{}
 	if wasLeader {
 		c.resetElectionTimer()
 	}
@@ -283,7 +321,7 @@ func (c *Core) adoptTerm(term Term) {
 	case term > c.currentTerm:
 		c.currentTerm, c.votedFor = term, None
 		c.hardStateDirty = true
-		c.verified = 0
+		c.verified, c.heardRound = 0, 0
 	}
 }
 
@@ -294,7 +332,7 @@ func (c *Core) ConnectionLost(id NodeID) {
 	switch {
 	case c.role == Leader && c.peers[id] != nil:
 		c.peers[id].connectionLost()
-	case c.role == Follower && c.leader == id && c.votes:
+	case c.role == Follower && c.leader == id && c.votes && c.now >= c.promisedUntil:
 		// The leader's process has probably died. Waiting for the rest of the
 		// timeout would gain nothing; a small random delay remains, so that the
 		// followers do not all stand up at once (§5.2).
@@ -316,13 +354,16 @@ func (c *Core) configurationChanged() {
 	}
 	for _, id := range c.members {
 		if c.peers[id] == nil {
-			c.peers[id] = newProgress(c.log.last, c.now)
+			c.peers[id] = newProgress(c.log.last, c.now, c.confirm.round+1)
 		}
 	}
 	for id := range c.peers {
 		if !slices.Contains(c.members, id) {
 			delete(c.peers, id)
 		}
+	}
+	if to := c.transfer.to; to != None && !configuration.IsVoter(to) {
+		c.transfer = transfer{}
 	}
 }
 

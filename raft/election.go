@@ -20,7 +20,10 @@ func (c *Core) startPreVote() {
 // could win, crash, forget its term, and win the same term again with another
 // log. So the requests ride behind the write, and so does the candidate's own
 // vote, which is a message to itself.
-func (c *Core) startElection() {
+//
+// An election that the leader has asked for says so, and voters who hear from
+// that leader need not refuse.
+func (c *Core) startElection(transfer bool) {
 	c.adoptTerm(c.currentTerm + 1)
 	c.votedFor = c.id // rule:elect.start §5.2 a new term, and the own vote in it
 	c.role, c.leader = Candidate, None
@@ -28,7 +31,7 @@ func (c *Core) startElection() {
 	c.resetElectionTimer() // rule:elect.retry §5.2 an election that is not won is followed by another
 	c.trace(Event{Kind: EventRole})
 	c.trace(Event{Kind: EventVote, Peer: c.id})
-	c.requestVotes(c.currentTerm, &RequestVote{LastLog: c.log.lastID()})
+	c.requestVotes(c.currentTerm, &RequestVote{Transfer: transfer, LastLog: c.log.lastID()}) // rule:transfer.flag thesis 3.10, 4.2.3 the leader itself asked for this
 	c.sendAfterWrite(c.id, c.currentTerm, &RequestVoteReply{Granted: true})
 }
 
@@ -105,7 +108,7 @@ func (c *Core) handleRequestVoteReply(m Message, reply *RequestVoteReply) {
 func (c *Core) countBallots() {
 	switch result := c.quorum.votes(c.ballots); {
 	case result == won && c.role == PreCandidate:
-		c.startElection()
+		c.startElection(false)
 	case result == won:
 		c.becomeLeader()
 	case result == lost:

@@ -16,6 +16,8 @@ const (
 	kindAppendEntriesReply messageKind = 4
 	kindReadIndex          messageKind = 5
 	kindReadIndexReply     messageKind = 6
+	kindInstallSnapshot    messageKind = 7
+	kindTimeoutNow         messageKind = 8
 )
 
 // messageHeader is kind, from, to and term.
@@ -25,8 +27,11 @@ const messageHeader = 1 + 8 + 8 + 8
 func (m Message) Size() int {
 	const largestFixedBody = 41
 	size := messageHeader + largestFixedBody
-	if ae, ok := m.Body.(*AppendEntries); ok {
-		size += entriesSize(ae.Entries)
+	switch b := m.Body.(type) {
+	case *AppendEntries:
+		size += entriesSize(b.Entries)
+	case *InstallSnapshot:
+		size += b.Snapshot.Configuration.Configuration.size()
 	}
 	return size
 }
@@ -43,19 +48,24 @@ func (m Message) AppendTo(buf []byte) []byte {
 	case *RequestVoteReply:
 		buf = append(buf, flags(b.PreVote, b.Granted))
 	case *AppendEntries:
+		buf = append(buf, flags(b.Lease))
 		buf = putUint64(buf, uint64(b.Prev.Term), uint64(b.Prev.Index), uint64(b.LeaderCommit), b.Round)
 		buf = binary.LittleEndian.AppendUint32(buf, uint32(len(b.Entries)))
 		for i := range b.Entries {
 			buf = append(buf, b.Entries[i].encoded...)
 		}
 	case *AppendEntriesReply:
-		buf = append(buf, flags(b.Success, false))
+		buf = append(buf, flags(b.Success))
 		buf = putUint64(buf, uint64(b.MatchIndex), b.Round,
 			uint64(b.RejectedPrev), uint64(b.Hint.Term), uint64(b.Hint.Index))
 	case *ReadIndex:
+		buf = append(buf, flags(b.Lease))
 		buf = putUint64(buf, b.ID)
 	case *ReadIndexReply:
 		buf = putUint64(buf, b.ID, uint64(b.Index))
+	case *InstallSnapshot:
+		buf = b.Snapshot.AppendTo(buf)
+	case *TimeoutNow:
 	}
 	return buf
 }
@@ -70,28 +80,37 @@ func DecodeMessage(b []byte) (Message, error) {
 	m := Message{From: NodeID(d.uint64()), To: NodeID(d.uint64()), Term: Term(d.uint64())}
 	switch kind {
 	case kindRequestVote:
-		preVote, transfer := d.flags()
-		m.Body = &RequestVote{PreVote: preVote, Transfer: transfer, LastLog: d.entryID()}
+		b := new(RequestVote)
+		d.flags(&b.PreVote, &b.Transfer)
+		b.LastLog = d.entryID()
+		m.Body = b
 	case kindRequestVoteReply:
-		preVote, granted := d.flags()
-		m.Body = &RequestVoteReply{PreVote: preVote, Granted: granted}
+		b := new(RequestVoteReply)
+		d.flags(&b.PreVote, &b.Granted)
+		m.Body = b
 	case kindAppendEntries:
-		ae := &AppendEntries{Prev: d.entryID(), LeaderCommit: Index(d.uint64()), Round: d.uint64()}
-		ae.Entries = d.entries(ae.Prev)
-		m.Body = ae
+		b := new(AppendEntries)
+		d.flags(&b.Lease)
+		b.Prev, b.LeaderCommit, b.Round = d.entryID(), Index(d.uint64()), d.uint64()
+		b.Entries = d.entries(b.Prev)
+		m.Body = b
 	case kindAppendEntriesReply:
-		success, unused := d.flags()
-		if unused {
-			d.fail("unknown flag")
-		}
-		m.Body = &AppendEntriesReply{
-			Success: success, MatchIndex: Index(d.uint64()), Round: d.uint64(),
-			RejectedPrev: Index(d.uint64()), Hint: d.entryID(),
-		}
+		b := new(AppendEntriesReply)
+		d.flags(&b.Success)
+		b.MatchIndex, b.Round = Index(d.uint64()), d.uint64()
+		b.RejectedPrev, b.Hint = Index(d.uint64()), d.entryID()
+		m.Body = b
 	case kindReadIndex:
-		m.Body = &ReadIndex{ID: d.uint64()}
+		b := new(ReadIndex)
+		d.flags(&b.Lease)
+		b.ID = d.uint64()
+		m.Body = b
 	case kindReadIndexReply:
 		m.Body = &ReadIndexReply{ID: d.uint64(), Index: Index(d.uint64())}
+	case kindInstallSnapshot:
+		m.Body = &InstallSnapshot{Snapshot: d.snapshot()}
+	case kindTimeoutNow:
+		m.Body = &TimeoutNow{}
 	default:
 		d.fail("unknown message kind %d", kind)
 	}
@@ -192,23 +211,24 @@ func (d *decoder) entryID() EntryID {
 	return EntryID{Term: term, Index: Index(d.uint64())}
 }
 
-// flags reads two booleans. Bits that no encoder sets are an error, so that
-// every message has exactly one encoding.
-func (d *decoder) flags() (first, second bool) {
+// flags reads as many booleans, the lowest bit first. Bits that no encoder sets
+// are an error, so that every message has exactly one encoding.
+func (d *decoder) flags(bits ...*bool) {
 	b := d.byte()
-	if b > 3 {
+	if b>>len(bits) != 0 {
 		d.fail("unknown flags %#x", b)
 	}
-	return b&1 != 0, b&2 != 0
+	for i, bit := range bits {
+		*bit = b>>i&1 != 0
+	}
 }
 
-func flags(first, second bool) byte {
+func flags(bits ...bool) byte {
 	var b byte
-	if first {
-		b |= 1
-	}
-	if second {
-		b |= 2
+	for i, bit := range bits {
+		if bit {
+			b |= 1 << i
+		}
 	}
 	return b
 }

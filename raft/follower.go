@@ -4,6 +4,10 @@ package raft
 // Figure 2. Step 1, the check of the term, has happened in Step.
 func (c *Core) handleAppendEntries(m Message, request *AppendEntries) {
 	c.followLeader(m.From)
+	c.heardRound = max(c.heardRound, request.Round)
+	if request.Lease {
+		c.promise()
+	}
 	if !c.log.matches(request.Prev) { // rule:append.consistency §5.3 step 2: the entry before the new ones must be here
 		hint := c.log.lastNotAbove(request.Prev.Index, request.Prev.Term)
 		c.trace(Event{Kind: EventRejected, Entry: request.Prev})

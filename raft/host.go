@@ -1,7 +1,5 @@
 package raft
 
-import "slices"
-
 // What the host asks for and reports: see [Output] for its duties.
 
 // TakeOutput returns what the core wants done since the last call.
@@ -9,6 +7,7 @@ func (c *Core) TakeOutput() Output {
 	if c.role == Leader {
 		c.startReads()
 		c.replicate()
+		c.requestSnapshots()
 	}
 	if c.hardStateDirty || c.log.needsWrite() {
 		c.lastWrite++
@@ -17,6 +16,7 @@ func (c *Core) TakeOutput() Output {
 		c.hardStateDirty = false
 	}
 	c.out.Apply = c.nextApply()
+	c.out.Install = c.nextInstall()
 	out := c.out
 	c.out = Output{}
 	if c.cfg.Trace != nil {
@@ -42,7 +42,7 @@ func (c *Core) Written(id WriteID) {
 // so that the state machine can never be ahead of the log that explains it.
 func (c *Core) nextApply() Apply {
 	end := min(c.commitIndex, c.log.durable)
-	if c.handedApply > c.lastApplied || c.handedApply >= end {
+	if c.installing != nil || c.handedApply > c.lastApplied || c.handedApply >= end {
 		return Apply{}
 	}
 	apply := Apply{First: c.handedApply + 1, Last: end} // rule:apply.order §5.3 one after the other, without a gap
@@ -89,12 +89,20 @@ type Status struct {
 	CurrentTerm Term
 	VotedFor    NodeID
 	// Leader is whom this server follows, itself if it leads, or None.
-	Leader        NodeID
-	CommitIndex   Index
-	LastApplied   Index
-	LastIndex     Index
-	DurableIndex  Index
-	Configuration Configuration
+	Leader      NodeID
+	CommitIndex Index
+	LastApplied Index
+	// FirstIndex is the first entry that the log still holds.
+	FirstIndex   Index
+	LastIndex    Index
+	DurableIndex Index
+	// Configuration is the one in force, from the entry at ConfigurationIndex. It
+	// is committed, and a change of members done, if that is not above
+	// CommitIndex and the configuration is not joint.
+	Configuration      Configuration
+	ConfigurationIndex Index
+	// TransferTo is whom leadership is being handed over to, or None.
+	TransferTo NodeID
 	// Peers is, on the leader only, what it knows of each other member, in
 	// ascending order of ID.
 	Peers []PeerStatus
@@ -117,8 +125,10 @@ func (c *Core) Status() Status {
 	s := Status{
 		ID: c.id, Role: c.role, CurrentTerm: c.currentTerm, VotedFor: c.votedFor, Leader: c.leader,
 		CommitIndex: c.commitIndex, LastApplied: c.lastApplied,
-		LastIndex: c.log.last, DurableIndex: c.log.durable,
-		Configuration: Configuration{Members: slices.Clone(c.log.configuration().Members)},
+		FirstIndex: c.log.start.Index + 1, LastIndex: c.log.last, DurableIndex: c.log.durable,
+		Configuration:      c.log.configuration().clone(),
+		ConfigurationIndex: c.log.latestConfiguration().Index,
+		TransferTo:         c.transfer.to,
 	}
 	if c.role != Leader {
 		return s

@@ -19,10 +19,11 @@ func (c *Core) becomeLeader() {
 	c.electionElapsed, c.heartbeatElapsed = 0, 0
 	c.peers = make(map[NodeID]*progress, len(c.members))
 	for _, id := range c.members {
-		c.peers[id] = newProgress(c.log.last, c.now)
+		c.peers[id] = newProgress(c.log.last, c.now, 1)
 	}
 	c.uncommittedBytes = 0
 	c.confirm = confirmation{lastConfirmed: c.now}
+	c.lease = lease{}
 	c.trace(Event{Kind: EventRole})
 	c.appendToLog(NewEntry(EntryID{c.currentTerm, c.log.last + 1}, EntryNoop, nil)) // rule:commit.noop §8 something of the own term to commit
 	c.beginRound()                                                                  // rule:elect.announce §5.2 tell everyone at once
@@ -36,6 +37,7 @@ func (c *Core) tickLeader() {
 		c.becomeFollower(c.currentTerm, None)
 		return
 	}
+	c.tickTransfer()
 	c.heartbeatElapsed++
 	if c.heartbeatElapsed >= c.cfg.HeartbeatTicks {
 		c.heartbeatElapsed = 0
@@ -49,6 +51,9 @@ func (c *Core) tickLeader() {
 func (c *Core) Propose(commands ...[]byte) (EntryID, error) {
 	if c.role != Leader {
 		return EntryID{}, ErrNotLeader
+	}
+	if c.transfer.to != None {
+		return EntryID{}, ErrTransferring
 	}
 	if c.uncommittedBytes > c.cfg.MaxUncommittedBytes {
 		return EntryID{}, ErrTooMuchUncommitted
@@ -98,15 +103,18 @@ func (c *Core) replicate() {
 // heartbeat's log check is against the last entry that was sent ahead, so that
 // it also discovers whether something was lost on the way.
 func (c *Core) sendAppendEntries(to NodeID, p *progress, entries []Entry) {
-	prev := p.next - 1
-	prevTerm, ok := c.log.term(prev)
-	if !ok {
+	prev := EntryID{Index: p.next - 1}
+	var ok bool
+	if prev.Term, ok = c.log.term(prev.Index); !ok {
 		p.becomeNeedsSnapshot()
-		prev, prevTerm = 0, 0
+	}
+	if p.state == needsSnapshot {
+		// Here is where it will be once it has the snapshot.
+		prev = c.log.start
 	}
 	c.send(to, &AppendEntries{
-		Prev: EntryID{Term: prevTerm, Index: prev}, Entries: entries,
-		LeaderCommit: c.commitIndex, Round: c.confirm.round,
+		Prev: prev, Entries: entries,
+		LeaderCommit: c.commitIndex, Round: c.confirm.round, Lease: c.confirm.lease,
 	})
 	p.heartbeatDue, p.commitSent = false, c.commitIndex
 	if len(entries) > 0 {
@@ -157,6 +165,10 @@ func (c *Core) handleAppendEntriesReply(m Message, reply *AppendEntriesReply) {
 		c.ignore(m, "acknowledges what was never sent")
 		return
 	}
+	if reply.Round < p.joined {
+		c.ignore(m, "of an earlier member with this id")
+		return
+	}
 	p.lastReply = c.now
 	p.round = max(p.round, reply.Round)
 	c.leadershipConfirmed()
@@ -166,8 +178,11 @@ func (c *Core) handleAppendEntriesReply(m Message, reply *AppendEntriesReply) {
 		}
 		return
 	}
-	p.acknowledged(reply.MatchIndex)
+	p.acknowledged(reply.MatchIndex, c.log.start.Index)
 	c.maybeCommit()
+	if c.role == Leader && c.transfer.to == m.From {
+		c.continueTransfer()
+	}
 }
 
 // nextAfterRejection returns where the follower's log and this one may agree,
@@ -231,4 +246,5 @@ func (c *Core) maybeCommit() {
 		}
 	}
 	c.commitTo(n)
+	c.configurationCommitted()
 }

@@ -35,6 +35,8 @@ type raftLog struct {
 	handedOut Index
 	// truncate is where the next Write must cut the stored log; zero: nowhere.
 	truncate Index
+	// resetTo, if set, is what the next Write must replace the stored log by.
+	resetTo *Snapshot
 	// inFlight are the writes that the host has not reported yet.
 	inFlight []writeInFlight
 }
@@ -156,17 +158,19 @@ func (l *raftLog) truncateFrom(i Index) {
 // nextWrite returns the write that brings the disk up to date with the log, and
 // counts it as in flight.
 func (l *raftLog) nextWrite(id WriteID, hs HardState) *Write {
-	w := &Write{ID: id, HardState: hs, TruncateFrom: l.truncate}
+	w := &Write{ID: id, HardState: hs, Reset: l.resetTo, TruncateFrom: l.truncate}
 	if l.handedOut < l.last {
 		w.Entries = l.slice(l.handedOut+1, l.last)
 	}
-	l.truncate, l.handedOut = 0, l.last
+	l.resetTo, l.truncate, l.handedOut = nil, 0, l.last
 	l.inFlight = append(l.inFlight, writeInFlight{id: id, last: l.last, term: hs.CurrentTerm})
 	return w
 }
 
 // needsWrite reports whether the log has changed since the last write.
-func (l *raftLog) needsWrite() bool { return l.truncate != 0 || l.handedOut < l.last }
+func (l *raftLog) needsWrite() bool {
+	return l.resetTo != nil || l.truncate != 0 || l.handedOut < l.last
+}
 
 // written takes note that all writes up to id are durable, and returns the term
 // of the newest of them, or zero if none was outstanding.
@@ -239,13 +243,52 @@ func (l *raftLog) lastNotAbove(i Index, t Term) EntryID {
 	return l.start
 }
 
+// compact forgets entries up to index i. The term of the last one is kept: the
+// log check of the entry after it needs it.
+func (l *raftLog) compact(i Index) {
+	term, ok := l.term(i)
+	if !ok || i > l.durable {
+		broken("log %d..%d compacted up to %d", l.start.Index+1, l.last, i)
+	}
+	l.start = EntryID{Term: term, Index: i}
+	if n := int(i + 1 - l.tailFirst()); i >= l.tailFirst() {
+		l.tail = slices.Clone(l.tail[n:])
+		l.tailBytes = entriesSize(l.tail)
+	}
+	for len(l.spans) > 1 && l.spans[1].First <= i+1 {
+		l.spans = slices.Delete(l.spans, 0, 1)
+	}
+	if l.last == i {
+		l.spans = nil
+	} else {
+		l.spans[0].First = max(l.spans[0].First, i+1)
+	}
+}
+
+// reset replaces the log by an empty one that begins after a snapshot.
+//
+// It is durable up to there at once, although the write that says so is still to
+// come: the state machine holds the snapshot, and a server that starts again
+// finds it there. Writes in flight prove nothing about the new log.
+func (l *raftLog) reset(s Snapshot) {
+	l.start, l.last, l.durable, l.handedOut = s.Last, s.Last.Index, s.Last.Index, s.Last.Index
+	l.spans, l.tail, l.tailBytes = nil, nil, 0
+	l.configurations = []IndexedConfiguration{s.Configuration}
+	l.truncate, l.resetTo = 0, &s
+	for k := range l.inFlight {
+		l.inFlight[k].last = 0
+	}
+}
+
 // configuration returns the one in force: the latest in the log, committed or
 // not (thesis 4.1).
-func (l *raftLog) configuration() Configuration {
+func (l *raftLog) configuration() Configuration { return l.latestConfiguration().Configuration }
+
+func (l *raftLog) latestConfiguration() IndexedConfiguration {
 	if n := len(l.configurations); n > 0 {
-		return l.configurations[n-1].Configuration
+		return l.configurations[n-1]
 	}
-	return Configuration{}
+	return IndexedConfiguration{}
 }
 
 // configurationsCommitted forgets the configurations that nothing can roll back

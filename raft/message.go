@@ -52,6 +52,9 @@ type AppendEntries struct {
 	// echoes it, which proves that the follower still recognised this leader
 	// after the round began: see confirm.go.
 	Round uint64
+	// Lease says that the leader will take an answer as a promise not to elect
+	// anybody else for a while, whatever hints there may be: see lease.go.
+	Lease bool
 }
 
 // AppendEntriesReply answers AppendEntries.
@@ -77,6 +80,8 @@ type ReadIndex struct {
 	// ID is the follower's name for the read. It is never used for another
 	// read, not even after a restart.
 	ID uint64
+	// Lease says that the leader's lease is good enough: see lease.go.
+	Lease bool
 }
 
 // ReadIndexReply answers ReadIndex, once a quorum has confirmed the leader.
@@ -87,12 +92,27 @@ type ReadIndexReply struct {
 	Index Index
 }
 
+// InstallSnapshot brings a follower a state instead of the log that made it
+// (§7). The paper's RPC carries the state in chunks; here the hosts carry the
+// chunks between them, and this message reaches the receiver's core when they
+// are complete.
+type InstallSnapshot struct {
+	Snapshot Snapshot
+}
+
+// TimeoutNow tells a follower that the leader wants it to become leader: it
+// starts an election at once (thesis 3.10).
+type TimeoutNow struct{}
+
 func (*RequestVote) kind() messageKind        { return kindRequestVote }
 func (*RequestVoteReply) kind() messageKind   { return kindRequestVoteReply }
 func (*AppendEntries) kind() messageKind      { return kindAppendEntries }
 func (*AppendEntriesReply) kind() messageKind { return kindAppendEntriesReply }
 func (*ReadIndex) kind() messageKind          { return kindReadIndex }
 func (*ReadIndexReply) kind() messageKind     { return kindReadIndexReply }
+
+func (*InstallSnapshot) kind() messageKind { return kindInstallSnapshot }
+func (*TimeoutNow) kind() messageKind      { return kindTimeoutNow }
 
 func (m Message) String() string {
 	return fmt.Sprintf("%s->%s t%d %s", m.From, m.To, m.Term, m.Body)
@@ -127,7 +147,11 @@ func (b *AppendEntries) String() string {
 	} else if n > 1 {
 		entries = fmt.Sprintf("[%s..%s]", b.Entries[0].ID(), b.Entries[n-1].ID())
 	}
-	return fmt.Sprintf("AppendEntries prev=%s %s commit=%d round=%d", b.Prev, entries, b.LeaderCommit, b.Round)
+	s := fmt.Sprintf("AppendEntries prev=%s %s commit=%d round=%d", b.Prev, entries, b.LeaderCommit, b.Round)
+	if b.Lease {
+		s += " lease"
+	}
+	return s
 }
 
 func (b *AppendEntriesReply) String() string {
@@ -137,10 +161,19 @@ func (b *AppendEntriesReply) String() string {
 	return fmt.Sprintf("AppendEntriesReply rejected prev=%d hint=%s round=%d", b.RejectedPrev, b.Hint, b.Round)
 }
 
-func (b *ReadIndex) String() string { return fmt.Sprintf("ReadIndex id=%d", b.ID) }
+func (b *ReadIndex) String() string {
+	if b.Lease {
+		return fmt.Sprintf("ReadIndex id=%d lease", b.ID)
+	}
+	return fmt.Sprintf("ReadIndex id=%d", b.ID)
+}
+
 func (b *ReadIndexReply) String() string {
 	return fmt.Sprintf("ReadIndexReply id=%d index=%d", b.ID, b.Index)
 }
+
+func (b *InstallSnapshot) String() string { return "InstallSnapshot " + b.Snapshot.String() }
+func (*TimeoutNow) String() string        { return "TimeoutNow" }
 
 // String writes an entry's identity as index/term, for example 5/t2.
 func (id EntryID) String() string { return fmt.Sprintf("%d/t%d", id.Index, id.Term) }

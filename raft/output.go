@@ -9,6 +9,10 @@ type Write struct {
 	ID WriteID
 	// HardState replaces the stored one. It is always set, changed or not.
 	HardState HardState
+	// Reset, if set, replaces the whole stored log by an empty one that begins
+	// after the snapshot's last entry, in the snapshot's configuration. It comes
+	// before Entries; TruncateFrom is then zero.
+	Reset *Snapshot
 	// TruncateFrom removes every entry at this index and above before Entries
 	// are stored; zero removes nothing.
 	TruncateFrom Index
@@ -30,6 +34,11 @@ type Write struct {
 //   - Apply goes to the state machine, in order; [Core.Applied] reports.
 //   - Reads tell waiting readers where they stand.
 //   - Load asks for old entries back from the disk; [Core.Loaded] delivers.
+//   - SendSnapshot names followers that need a copy of the state machine;
+//     [Core.SnapshotSent] reports how that ended.
+//   - Install replaces the state machine by the one that came with an
+//     [InstallSnapshot], durably and at once, after all that was handed out to
+//     apply before; [Core.Installed] reports. No Apply is handed out meanwhile.
 //
 // The host may take the next Output before any of this is finished.
 type Output struct {
@@ -39,6 +48,8 @@ type Output struct {
 	Apply          Apply
 	Reads          []ReadResult
 	Load           []Load
+	SendSnapshot   []NodeID
+	Install        *Snapshot
 }
 
 // Apply is a run of committed entries, First to Last. Entries holds all of them
@@ -77,6 +88,10 @@ type InitialState struct {
 	// Applied is the last entry whose effect the state machine has kept. It is
 	// committed, and so is all before it.
 	Applied EntryID
+	// Installed is set if the state machine is exactly what the installation of
+	// a snapshot has made of it: nothing was applied since. The log may not know
+	// yet, if the server crashed between the two; it is then brought in line.
+	Installed *Snapshot
 }
 
 // LogState describes a stored log without its entries.

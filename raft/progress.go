@@ -14,7 +14,8 @@ const (
 	// waiting (pipelining, thesis 10.2.2), up to the window's limits.
 	replicating
 	// needsSnapshot: the leader no longer has the entries that the follower
-	// needs (§7). Only heartbeats are sent.
+	// needs (§7). Only heartbeats are sent, which ask whether the follower has
+	// come to where the leader's log begins.
 	needsSnapshot
 )
 
@@ -25,10 +26,11 @@ func (s progressState) String() string {
 // progress is what the leader knows of one server, and all that it may do about
 // it: every change of state is a method of this file.
 //
-//	          reply ok                   entries compacted
-//	probing ------------> replicating         any ------> needsSnapshot
-//	        <------------
-//	    rejection, connection lost
+//	          reply ok                  entries compacted
+//	probing ------------> replicating         any ----> needsSnapshot
+//	        <------------      ^                             |
+//	    rejection,             +-----------------------------+
+//	    connection lost               snapshot installed
 //
 // Invariant: match < next.
 type progress struct {
@@ -46,11 +48,19 @@ type progress struct {
 	// window holds what was sent ahead and is not acknowledged, oldest first.
 	window      []sentEntries
 	windowBytes int
+	// sendingSnapshot says that the host is at it; snapshotAgain is the tick
+	// before which it is not asked again.
+	sendingSnapshot bool
+	snapshotAgain   uint64
 	// loading says that the host was asked for old entries for this follower.
 	loading bool
 
 	// heartbeatDue says that the follower has not been sent the newest round.
 	heartbeatDue bool
+	// joined is the first round that this member can have heard. Replies to an
+	// earlier one come from a server that was removed and whose id this one has:
+	// what that one's log held proves nothing about this one's.
+	joined uint64
 	// round is the newest round that the follower has echoed: see confirm.go.
 	round uint64
 	// commitSent is the highest commit index that the follower was told of.
@@ -67,8 +77,8 @@ type sentEntries struct {
 
 // newProgress starts where the paper does: nextIndex just after the leader's
 // last entry, matchIndex at zero (Figure 2, volatile state on leaders).
-func newProgress(lastIndex Index, now uint64) *progress {
-	return &progress{next: lastIndex + 1, lastReply: now}
+func newProgress(lastIndex Index, now, joined uint64) *progress {
+	return &progress{next: lastIndex + 1, lastReply: now, joined: joined}
 }
 
 // maySend reports whether another message with entries may go to the follower.
@@ -97,9 +107,10 @@ func (p *progress) sent(entries []Entry) {
 	}
 }
 
-// acknowledged takes note that the follower's log matches up to index i.
-// Replies may be late and out of order, so nothing here moves backwards.
-func (p *progress) acknowledged(i Index) {
+// acknowledged takes note that the follower's log matches up to index i, where
+// the leader's begins after logStart. Replies may be late and out of order, so
+// nothing here moves backwards.
+func (p *progress) acknowledged(i, logStart Index) {
 	p.match = max(p.match, i) // rule:match.monotonic §5.3 an old reply takes nothing back
 	p.next = max(p.next, p.match+1)
 	n := 0
@@ -107,7 +118,7 @@ func (p *progress) acknowledged(i Index) {
 		p.windowBytes -= p.window[n].bytes
 	}
 	p.window = slices.Delete(p.window, 0, n)
-	if p.state == probing {
+	if p.state == probing || p.state == needsSnapshot && p.match >= logStart {
 		p.becomeReplicating()
 	}
 }
@@ -116,6 +127,8 @@ func (p *progress) acknowledged(i Index) {
 // to try again. It returns false if the rejection is an old one.
 func (p *progress) rejected(prev, next Index) bool {
 	switch {
+	case p.state == needsSnapshot:
+		return false // as expected, until it has the snapshot
 	case prev <= p.match:
 		return false // the logs are known to match there: answered before that was known
 	case p.state == probing && prev != p.next-1:

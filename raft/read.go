@@ -53,17 +53,26 @@ func (c *Core) ReadIndex(id uint64) {
 	case c.role == Leader:
 		c.reads.waiting = append(c.reads.waiting, read{id, c.id})
 	case c.leader != None:
-		c.forwards = append(c.forwards, forwardedRead{id, c.now + uint64(c.cfg.ElectionTicks)})
-		c.send(c.leader, &ReadIndex{ID: id})
+		c.forwardRead(&ReadIndex{ID: id})
 	default:
 		c.readFailed(id)
 	}
+}
+
+// forwardRead sends a read to the leader.
+func (c *Core) forwardRead(request *ReadIndex) {
+	c.forwards = append(c.forwards, forwardedRead{request.ID, c.now + uint64(c.cfg.ElectionTicks)})
+	c.send(c.leader, request)
 }
 
 // handleReadIndex takes on the read of a follower.
 func (c *Core) handleReadIndex(m Message, request *ReadIndex) {
 	if c.role != Leader {
 		c.ignore(m, "not leading")
+		return
+	}
+	if request.Lease {
+		c.readByLease(read{request.ID, m.From})
 		return
 	}
 	c.reads.waiting = append(c.reads.waiting, read{request.ID, m.From})
@@ -95,14 +104,18 @@ func (c *Core) readsConfirmed(echoed uint64) {
 		batch := c.reads.confirming[n]
 		c.trace(Event{Kind: EventReadConfirmed, Last: batch.index})
 		for _, r := range batch.reads {
-			if r.from == c.id {
-				c.out.Reads = append(c.out.Reads, ReadResult{ID: r.id, Index: batch.index})
-			} else {
-				c.send(r.from, &ReadIndexReply{ID: r.id, Index: batch.index})
-			}
+			c.answerRead(r, batch.index)
 		}
 	}
 	c.reads.confirming = slices.Delete(c.reads.confirming, 0, n)
+}
+
+func (c *Core) answerRead(r read, index Index) {
+	if r.from == c.id {
+		c.out.Reads = append(c.out.Reads, ReadResult{ID: r.id, Index: index})
+	} else {
+		c.send(r.from, &ReadIndexReply{ID: r.id, Index: index})
+	}
 }
 
 // handleReadIndexReply is the leader's answer to a forwarded read.

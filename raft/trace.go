@@ -8,21 +8,27 @@ type EventKind uint8
 // The events. The comment says which fields are set beside Node, Term, Role and
 // Leader.
 const (
-	EventReceived      EventKind = iota + 1 // a message arrived: Message
-	EventIgnored                            // a message was put aside: Message, Cause
-	EventSent                               // a message is handed to the host: Message, Cause "after write" if it has to wait
-	EventRole                               // role, term or leader changed: Cause if there is more to say
-	EventVote                               // a vote was cast: Peer
-	EventAppended                           // entries were appended: Entry is the first, Last the last index
-	EventTruncated                          // entries were removed: Entry.Index is the first, Last the last index
-	EventRejected                           // the log check of an AppendEntries failed: Entry is what was missing
-	EventBackedUp                           // a follower's nextIndex was moved back: Peer, Last is the new nextIndex
-	EventWrite                              // a write is handed to the host: Write
-	EventDurable                            // writes completed: Last is the durable index
-	EventCommitted                          // commitIndex advanced: Last
-	EventApply                              // entries are handed to the state machine: Entry.Index is the first, Last the last
-	EventReadConfirmed                      // reads were confirmed: Last is the read index
-	EventQuorumLost                         // CheckQuorum: no quorum has answered the leader
+	EventReceived        EventKind = iota + 1 // a message arrived: Message
+	EventIgnored                              // a message was put aside: Message, Cause
+	EventSent                                 // a message is handed to the host: Message, Cause "after write" if it has to wait
+	EventRole                                 // role, term or leader changed: Cause if there is more to say
+	EventVote                                 // a vote was cast: Peer
+	EventAppended                             // entries were appended: Entry is the first, Last the last index
+	EventTruncated                            // entries were removed: Entry.Index is the first, Last the last index
+	EventRejected                             // the log check of an AppendEntries failed: Entry is what was missing
+	EventBackedUp                             // a follower's nextIndex was moved back: Peer, Last is the new nextIndex
+	EventWrite                                // a write is handed to the host: Write
+	EventDurable                              // writes completed: Last is the durable index
+	EventCommitted                            // commitIndex advanced: Last
+	EventApply                                // entries are handed to the state machine: Entry.Index is the first, Last the last
+	EventReadConfirmed                        // reads were confirmed: Last is the read index
+	EventQuorumLost                           // CheckQuorum: no quorum has answered the leader
+	EventTransfer                             // leadership is handed over: Peer, Cause if it comes to an end
+	EventCompacted                            // the log was compacted: Entry is the last that is gone
+	EventSnapshotNeeded                       // a follower needs the state, not the log: Peer
+	EventSnapshotIgnored                      // a snapshot is of no use: Entry is its last, Cause
+	EventInstall                              // a snapshot is handed to the state machine: Entry is its last
+	EventInstalled                            // a snapshot was installed: Entry is its last
 )
 
 // Event is one transition of a core. The tracer receives them in the order in
@@ -69,6 +75,9 @@ func (c *Core) traceOutput(out Output) {
 	if out.Apply.First != 0 {
 		c.trace(Event{Kind: EventApply, Entry: EntryID{Index: out.Apply.First}, Last: out.Apply.Last})
 	}
+	if out.Install != nil {
+		c.trace(Event{Kind: EventInstall, Entry: out.Install.Last})
+	}
 }
 
 // String describes the event in one line, without the node.
@@ -111,9 +120,27 @@ func (e Event) String() string {
 	case EventApply:
 		return fmt.Sprintf("applies %d..%d", e.Entry.Index, e.Last)
 	case EventReadConfirmed:
+		if e.Cause != "" {
+			return fmt.Sprintf("reads confirmed at %d %s", e.Last, e.Cause)
+		}
 		return fmt.Sprintf("reads confirmed at %d", e.Last)
 	case EventQuorumLost:
 		return "lost contact with a quorum"
+	case EventTransfer:
+		if e.Cause != "" {
+			return fmt.Sprintf("transfer to %s %s", e.Peer, e.Cause)
+		}
+		return fmt.Sprintf("transfers leadership to %s", e.Peer)
+	case EventCompacted:
+		return fmt.Sprintf("forgets the log up to %s", e.Entry)
+	case EventSnapshotNeeded:
+		return fmt.Sprintf("%s needs a snapshot", e.Peer)
+	case EventSnapshotIgnored:
+		return fmt.Sprintf("ignores snapshot %s (%s)", e.Entry, e.Cause)
+	case EventInstall:
+		return fmt.Sprintf("installs snapshot %s", e.Entry)
+	case EventInstalled:
+		return fmt.Sprintf("has installed snapshot %s", e.Entry)
 	}
 	return fmt.Sprintf("event %d", e.Kind)
 }
@@ -121,6 +148,9 @@ func (e Event) String() string {
 // String describes the write in one line.
 func (w *Write) String() string {
 	s := fmt.Sprintf("#%d term=%d vote=%s", w.ID, w.HardState.CurrentTerm, w.HardState.VotedFor)
+	if w.Reset != nil {
+		s += fmt.Sprintf(" reset=%s", w.Reset.Last)
+	}
 	if w.TruncateFrom != 0 {
 		s += fmt.Sprintf(" truncate=%d", w.TruncateFrom)
 	}

@@ -148,3 +148,8 @@ func (t *Transport) knownPeer(id raft.NodeID) *peer {
 	defer t.mu.RUnlock()
 	return t.peers[id]
 }
+
+// SendSnapshot is a placeholder.
+func (t *Transport) SendSnapshot(context.Context, node.SnapshotOffer, node.SnapshotSource, func(uint64)) error {
+	return node.ErrSnapshotRefused
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,6 +113,18 @@ func (m *machine) Apply(entries []raft.Entry) ([]any, error) {
 		results = append(results, len(m.commands))
 	}
 	return results, nil
+}
+
+func (l *memoryLog) Compact(raft.EntryID) error                { return nil }
+func (m *machine) Installed() (*raft.Snapshot, error)          { return nil, nil }
+func (m *machine) FlushedIndex() (raft.Index, error)           { return 0, nil }
+func (m *machine) Flush() error                                { return nil }
+func (m *machine) Snapshot() (SnapshotSource, error)           { return nil, errDisk }
+func (m *machine) Receive(SnapshotOffer) (SnapshotSink, error) { return nil, errDisk }
+func (m *machine) Install(SnapshotSink) error                  { return errDisk }
+
+func (t testTransport) SendSnapshot(context.Context, SnapshotOffer, SnapshotSource, func(uint64)) error {
+	return ErrSnapshotRefused
 }
 
 func (m *machine) has() []string {

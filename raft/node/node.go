@@ -285,3 +285,32 @@ func (n *Node) stop(err error) {
 		n.load.close()
 	})
 }
+
+// LeaseRead is a placeholder.
+func (n *Node) LeaseRead(ctx context.Context) (raft.Index, error) { return n.ReadIndex(ctx) }
+
+// ChangeMembers changes who is in the cluster and returns when that is done: the
+// configuration that the change leads to is committed. It is a placeholder.
+func (n *Node) ChangeMembers(ctx context.Context, change raft.Change) error {
+	return errors.ErrUnsupported
+}
+
+// TransferLeadership hands over leadership and returns when another node leads.
+// For raft.None the voter with the longest log is chosen. It is a placeholder.
+func (n *Node) TransferLeadership(ctx context.Context, to raft.NodeID) error {
+	return errors.ErrUnsupported
+}
+
+// Snapshots says how far snapshots under way have come. It is a placeholder.
+func (n *Node) Snapshots() []SnapshotProgress { return nil }
+
+// OfferSnapshot is a placeholder.
+func (n *Node) OfferSnapshot(context.Context, SnapshotOffer) (Position, error) {
+	return Position{}, ErrSnapshotRefused
+}
+
+// SnapshotChunk is a placeholder.
+func (n *Node) SnapshotChunk(context.Context, SnapshotID, Chunk) error { return ErrSnapshotRefused }
+
+// FinishSnapshot is a placeholder.
+func (n *Node) FinishSnapshot(context.Context, SnapshotID) error { return ErrSnapshotRefused }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"balsa/raft"
+	"balsa/raft/node"
 	"balsa/rpc"
 )
 
@@ -28,6 +29,30 @@ func (s inbound) Execute(ctx context.Context, command []byte) []byte {
 		return m.store.Execute(ctx, command)
 	}
 	return nil
+}
+
+// OfferSnapshot hands an offered snapshot to the Raft node.
+func (s inbound) OfferSnapshot(ctx context.Context, offer node.SnapshotOffer) (node.Position, error) {
+	if m := s.member.Load(); m != nil {
+		return m.node.OfferSnapshot(ctx, offer)
+	}
+	return node.Position{}, node.ErrSnapshotRefused
+}
+
+// SnapshotChunk hands a piece of the snapshot to the Raft node.
+func (s inbound) SnapshotChunk(ctx context.Context, id node.SnapshotID, chunk node.Chunk) error {
+	if m := s.member.Load(); m != nil {
+		return m.node.SnapshotChunk(ctx, id, chunk)
+	}
+	return node.ErrSnapshotRefused
+}
+
+// FinishSnapshot tells the Raft node that the snapshot has arrived.
+func (s inbound) FinishSnapshot(ctx context.Context, id node.SnapshotID) error {
+	if m := s.member.Load(); m != nil {
+		return m.node.FinishSnapshot(ctx, id)
+	}
+	return node.ErrSnapshotRefused
 }
 
 // Answer answers a server that founds a cluster. Before there is somebody to
