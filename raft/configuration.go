@@ -116,6 +116,18 @@ func (c Configuration) idsOf(keep func(Member) bool) []NodeID {
 	return ids
 }
 
+// String names the servers by what they do.
+func (c Configuration) String() string {
+	s := fmt.Sprintf("voters %v", c.Voters())
+	if old := c.OldVoters(); len(old) > 0 {
+		s += fmt.Sprintf(" and %v", old)
+	}
+	if learners := c.Learners(); len(learners) > 0 {
+		s += fmt.Sprintf(", learners %v", learners)
+	}
+	return s
+}
+
 func (c Configuration) clone() Configuration {
 	return Configuration{Members: slices.Clone(c.Members), Removed: slices.Clone(c.Removed)}
 }

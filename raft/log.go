@@ -103,7 +103,7 @@ func (l *raftLog) append(entries ...Entry) {
 		}
 		if lastTerm := l.lastID().Term; e.Term < lastTerm {
 			broken("entry %s appended after an entry of term %d", e.ID(), lastTerm)
-		} else if e.Term > lastTerm {
+		} else if e.Term > lastTerm || len(l.spans) == 0 {
 			l.spans = append(l.spans, TermSpan{Term: e.Term, First: e.Index})
 		}
 		l.tail = append(l.tail, e)

@@ -15,7 +15,7 @@ import (
 // the difference.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
-		s := &script{t: t, servers: map[NodeID]*scriptServer{}}
+		s := &script{t: t, servers: map[NodeID]*scriptServer{}, pictures: map[EntryID]scriptState{}}
 		datadriven.RunTest(t, path, s.run)
 	})
 }
@@ -27,6 +27,8 @@ type script struct {
 	servers map[NodeID]*scriptServer
 	network []Message // in flight, oldest first
 	nextID  uint64
+	// pictures are the states that snapshots in flight carry.
+	pictures map[EntryID]scriptState
 
 	maxMessage int // bytes of entries in a message; 0 for the default
 }
@@ -38,10 +40,21 @@ type scriptServer struct {
 	core *Core // nil while crashed
 
 	hardState HardState
+	start     Snapshot // where the log begins
 	entries   []Entry
-	slow      bool // writes wait for the command "write"
+	slow      bool   // writes wait for the command "write"
+	slept     uint64 // ticks that the clock has counted and the core has not
 	pending   []scriptWrite
+
+	state   scriptState // of the state machine
+	flushed scriptState // what a restart finds of it
+}
+
+// scriptState is a state machine that remembers the commands it has applied.
+type scriptState struct {
+	Snapshot
 	applied   []string
+	installed bool // exactly as a snapshot brought it
 }
 
 type scriptWrite struct {
@@ -81,12 +94,38 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			v.carryOut()
 		})
 	case "read":
+		s.each(d, func(v *scriptServer) { s.read(v, v.core.ReadIndex) })
+	case "lease-read":
+		s.each(d, func(v *scriptServer) { s.read(v, v.core.LeaseRead) })
+	case "wake-up": // after a sleep in which neither ticks nor messages were seen
+		var after uint64
+		d.ScanArgs(t, "after", &after)
+		s.each(d, func(v *scriptServer) { v.slept += after })
+	case "join":
+		s.join(d)
+	case "change":
+		s.each(d, func(v *scriptServer) { s.change(d, v) })
+	case "configuration":
+		s.configuration()
+	case "transfer":
+		var to uint64
+		d.MaybeScanArgs(t, "to", &to)
 		s.each(d, func(v *scriptServer) {
-			s.nextID++
-			s.print(v.id, fmt.Sprintf("asks for read %d", s.nextID))
-			v.core.ReadIndex(s.nextID)
+			if err := v.core.TransferLeadership(NodeID(to)); err != nil {
+				s.print(v.id, err.Error())
+			}
 			v.carryOut()
 		})
+	case "compact":
+		var to uint64
+		d.ScanArgs(t, "to", &to)
+		s.each(d, func(v *scriptServer) { v.compact(Index(to)) })
+	case "snapshot":
+		var to uint64
+		d.ScanArgs(t, "to", &to)
+		s.each(d, func(v *scriptServer) { v.sendSnapshot(NodeID(to)) })
+	case "flush":
+		s.each(d, func(v *scriptServer) { v.flushed = v.state.clone() })
 	case "connection-lost":
 		var to uint64
 		d.ScanArgs(t, "to", &to)
@@ -114,9 +153,14 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			v.carryOut()
 		})
 	case "crash":
-		s.each(d, func(v *scriptServer) { v.core, v.pending, v.applied = nil, nil, nil })
-	case "restart":
-		s.each(d, (*scriptServer).start)
+		s.each(d, func(v *scriptServer) { v.core, v.pending = nil, nil })
+	case "restart": // a while ago, unless it says just-now
+		s.each(d, func(v *scriptServer) {
+			v.restart()
+			if !d.HasArg("just-now") {
+				v.core.promisedUntil = 0
+			}
+		})
 	case "logs":
 		s.logs()
 	case "status":
@@ -147,7 +191,7 @@ func (s *script) cluster(d *datadriven.TestData) {
 		v := &scriptServer{s: s, id: id, hardState: FoundingHardState(), entries: []Entry{founding}}
 		s.servers[id] = v
 		if !d.HasArg("stopped") {
-			v.start()
+			v.restart()
 		}
 	}
 }
@@ -166,7 +210,8 @@ func (s *script) server(d *datadriven.TestData) {
 		command := fmt.Sprintf("c%d", i+2)
 		v.entries = append(v.entries, NewEntry(EntryID{Term(t), Index(i + 2)}, EntryCommand, []byte(command)))
 	}
-	v.start()
+	v.restart()
+	v.core.promisedUntil = 0
 }
 
 func testConfiguration(voters int) Configuration {
@@ -204,7 +249,7 @@ func (s *script) deliver(d *datadriven.TestData, drop bool) {
 	d.MaybeScanArgs(s.t, "limit", &limit)
 	matches := func(m Message) bool {
 		return (from == 0 || m.From == NodeID(from)) && (to == 0 || m.To == NodeID(to)) &&
-			(kind == "" || strings.HasPrefix(m.Body.String(), kind+" "))
+			(kind == "" || strings.HasPrefix(m.Body.String()+" ", kind+" "))
 	}
 	var now, later []Message
 	for _, m := range s.network {
@@ -234,8 +279,8 @@ func (s *script) step(i int, drop bool) {
 	switch {
 	case drop:
 		fmt.Fprintf(&s.out, "lost: %s\n", m)
-	case v.core == nil:
-		fmt.Fprintf(&s.out, "lost: %s (%s is down)\n", m, v.id)
+	case v == nil || v.core == nil:
+		fmt.Fprintf(&s.out, "lost: %s (%s is down)\n", m, m.To)
 	default:
 		fmt.Fprintf(&s.out, "%s\n", m)
 		v.core.Step(m)
@@ -258,6 +303,9 @@ func (s *script) sorted() []*scriptServer {
 func (s *script) logs() {
 	for _, v := range s.sorted() {
 		fmt.Fprintf(&s.out, "%s:", v.id)
+		if v.start.Last.Index > 0 {
+			fmt.Fprintf(&s.out, " (%s)", v.start.Last)
+		}
 		for _, e := range v.entries {
 			fmt.Fprintf(&s.out, " %d", e.Term)
 		}
@@ -273,14 +321,18 @@ func (s *script) status() {
 		}
 		st := v.core.Status()
 		fmt.Fprintf(&s.out, "%s %s term=%d leader=%s last=%d commit=%d applied=%v\n",
-			v.id, st.Role, st.CurrentTerm, st.Leader, st.LastIndex, st.CommitIndex, v.applied)
+			v.id, st.Role, st.CurrentTerm, st.Leader, st.LastIndex, st.CommitIndex, v.state.applied)
 	}
 }
 
-// start runs a core on what the server's disk holds. Its state machine starts
-// empty each time.
-func (v *scriptServer) start() {
-	log := LogState{Last: Index(len(v.entries))}
+// restart runs a core on what the server's disk holds. What its state machine
+// has not flushed is applied again.
+func (v *scriptServer) restart() {
+	v.state = v.flushed.clone()
+	log := LogState{Start: v.start.Last, Last: v.start.Last.Index + Index(len(v.entries))}
+	if v.start.Last.Index > 0 {
+		log.Configurations = []IndexedConfiguration{v.start.Configuration}
+	}
 	for _, e := range v.entries {
 		if n := len(log.Spans); n == 0 || log.Spans[n-1].Term != e.Term {
 			log.Spans = append(log.Spans, TermSpan{e.Term, e.Index})
@@ -299,8 +351,10 @@ func (v *scriptServer) start() {
 		// that a script can let that much time pass without an election.
 		Random:          func(n int) int { return int(v.id) % n },
 		MaxMessageBytes: v.s.maxMessage,
+		MaxPromotionLag: 2,
+		LeaseTime:       7,
 		Trace:           v.trace,
-	}, InitialState{HardState: v.hardState, Log: log})
+	}, InitialState{HardState: v.hardState, Log: log, Applied: v.state.Last, Installed: v.state.asInstalled()})
 	if err != nil {
 		v.s.t.Fatal(err)
 	}
@@ -350,6 +404,7 @@ func (v *scriptServer) timeout() {
 
 // carryOut does what the core wants done, until it wants nothing more.
 func (v *scriptServer) carryOut() {
+	v.core.SetClock(v.core.now + v.slept)
 	for {
 		out := v.core.TakeOutput()
 		v.s.network = append(v.s.network, out.Send...)
@@ -365,7 +420,9 @@ func (v *scriptServer) carryOut() {
 		}
 		v.apply(out.Apply)
 		v.load(out.Load)
-		idle := out.Write == nil && len(out.Send)+len(out.SendAfterWrite)+len(out.Load) == 0 && out.Apply.First == 0
+		v.install(out.Install)
+		idle := out.Write == nil && len(out.Send)+len(out.SendAfterWrite)+len(out.Load) == 0 &&
+			out.Apply.First == 0 && out.Install == nil
 		if !v.slow {
 			idle = idle && len(v.pending) == 0
 			v.complete(len(v.pending))
@@ -381,8 +438,17 @@ func (v *scriptServer) apply(a Apply) {
 		return
 	}
 	for i := a.First; i <= a.Last; i++ {
-		if e := v.entries[i-1]; e.Kind == EntryCommand {
-			v.applied = append(v.applied, string(e.Data))
+		e := v.entry(i)
+		v.state.Last, v.state.installed = e.ID(), false
+		switch e.Kind {
+		case EntryCommand:
+			v.state.applied = append(v.state.applied, string(e.Data))
+		case EntryConfiguration:
+			c, err := DecodeConfiguration(e.Data)
+			if err != nil {
+				v.s.t.Fatal(err)
+			}
+			v.state.Configuration = IndexedConfiguration{i, c}
 		}
 	}
 	v.core.Applied(a.Last)
@@ -391,7 +457,8 @@ func (v *scriptServer) apply(a Apply) {
 func (v *scriptServer) load(loads []Load) {
 	for _, l := range loads {
 		n := min(Index(1+l.MaxBytes/100), l.Last+1-l.First)
-		v.core.Loaded(l.To, slices.Clone(v.entries[l.First-1:l.First-1+n]))
+		first := l.First - v.start.Last.Index - 1
+		v.core.Loaded(l.To, slices.Clone(v.entries[first:first+n]))
 	}
 }
 
@@ -402,8 +469,11 @@ func (v *scriptServer) complete(n int) {
 	for _, p := range done {
 		if w := p.write; w != nil {
 			v.hardState = w.HardState
+			if w.Reset != nil {
+				v.start, v.entries = *w.Reset, nil
+			}
 			if w.TruncateFrom != 0 {
-				v.entries = v.entries[:w.TruncateFrom-1]
+				v.entries = v.entries[:w.TruncateFrom-v.start.Last.Index-1]
 			}
 			v.entries = append(slices.Clip(v.entries), w.Entries...)
 			v.core.Written(w.ID)

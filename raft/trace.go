@@ -134,7 +134,7 @@ func (e Event) String() string {
 	case EventCompacted:
 		return fmt.Sprintf("forgets the log up to %s", e.Entry)
 	case EventSnapshotNeeded:
-		return fmt.Sprintf("%s needs a snapshot", e.Peer)
+		return fmt.Sprintf("sees that %s needs a snapshot", e.Peer)
 	case EventSnapshotIgnored:
 		return fmt.Sprintf("ignores snapshot %s (%s)", e.Entry, e.Cause)
 	case EventInstall:

@@ -165,12 +165,12 @@ func TestAPreVoteLeavesNoTrace(t *testing.T) {
 func TestAcknowledgementsOfStrangersDoNotCommit(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
-	s.receive(8, 2, &AppendEntriesReply{Success: true, MatchIndex: 2})
-	s.receive(9, 2, &AppendEntriesReply{Success: true, MatchIndex: 2})
+	s.receive(8, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	s.receive(9, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
 	if s.commitIndex != 0 {
 		t.Errorf("commitIndex = %d after acknowledgements of servers that are no members", s.commitIndex)
 	}
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2})
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
 	if s.commitIndex != 2 {
 		t.Errorf("commitIndex = %d, want 2", s.commitIndex)
 	}
@@ -191,7 +191,7 @@ func TestRepliesOfAnEarlierTermOfTheSameLeaderCountForNothing(t *testing.T) {
 func TestAnAcknowledgementOfWhatWasNeverSentIsIgnored(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 99})
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 99, Round: 1})
 	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 1, Round: 99})
 	if s.commitIndex != 0 || s.peers[2].match != 0 || s.peers[2].round != 0 {
 		t.Errorf("commit %d, match %d, round %d", s.commitIndex, s.peers[2].match, s.peers[2].round)
@@ -276,7 +276,7 @@ func TestNothingIsUncommittedWhenAllIsCommitted(t *testing.T) {
 	if s.uncommittedBytes == 0 {
 		t.Fatal("twenty commands count for nothing")
 	}
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: s.log.last})
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: s.log.last, Round: 1})
 	if s.commitIndex != s.log.last || s.uncommittedBytes != 0 {
 		t.Errorf("committed %d of %d, %d bytes count as uncommitted", s.commitIndex, s.log.last, s.uncommittedBytes)
 	}
