@@ -27,6 +27,7 @@
 //	entry.go          a position of the log, and its one encoding
 //	message.go        what servers say to each other
 //	configuration.go  who votes
+//	snapshot.go       what a copy of the state contains, and what becomes of it (§7)
 //	output.go         what a core asks of its host
 //
 // The algorithm, in the order of the paper:
@@ -40,6 +41,9 @@
 //	log.go            the log, and what of it is on disk (thesis 3.8, 10.2.1)
 //	confirm.go        how a leader knows that it still leads (thesis 6.2, 6.4)
 //	read.go           linearizable reads without a log entry (thesis 6.4)
+//	lease.go          reads without a message (thesis 6.4.1)
+//	change.go         changing who is in the cluster (§6, thesis ch. 4)
+//	transfer.go       handing over leadership (thesis 3.10)
 //
 // The rest:
 //
@@ -66,7 +70,11 @@
 //	Leaders: commands            Core.Propose
 //	Leaders: AppendEntries       Core.replicate, Core.handleAppendEntriesReply
 //	Leaders: commitIndex         Core.maybeCommit
+//	InstallSnapshot (Figure 13)  Core.receiveSnapshot, Core.Installed
+//	thesis 3.10, transfer        Core.TransferLeadership, Core.handleTimeoutNow
+//	thesis 4, membership         Core.ChangeMembers, Core.configurationCommitted
 //	thesis 6.4, read-only        Core.startReads, Core.readsConfirmed
+//	thesis 6.4.1, leases         Core.LeaseRead, Core.promised
 //
 // A line that decides one of the rules carries its name, as in
 // "rule:vote.once"; docs/rules.md lists them all.
@@ -91,14 +99,10 @@
 //   - After a rejection both sides skip a term at a time (the optimisation that
 //     §5.3 mentions).
 //   - A server applies an entry when it is committed and on its own disk.
+//   - InstallSnapshot reaches a core when the whole state has arrived: hosts
+//     carry the chunks. Which leader has sent it does not matter.
+//   - Every change of voters is a joint one, also that of a single server. The
+//     leader refuses changes that would leave nobody to decide.
 //   - A follower may learn that an entry is committed from the answer to a read,
 //     see [ReadIndexReply].
-//
-// # What is not here yet
-//
-// Log compaction and snapshots (§7), changes of the configuration (§6) and
-// leadership transfer (thesis 3.10). Their places are: configurations are
-// entries that take effect when appended, quorums can be joint, a follower whose
-// entries are gone is in the state needsSnapshot, and a vote request can say that
-// the leader asked for it.
 package raft

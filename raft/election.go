@@ -31,7 +31,7 @@ func (c *Core) startElection(transfer bool) {
 	c.resetElectionTimer() // rule:elect.retry §5.2 an election that is not won is followed by another
 	c.trace(Event{Kind: EventRole})
 	c.trace(Event{Kind: EventVote, Peer: c.id})
-	c.requestVotes(c.currentTerm, &RequestVote{Transfer: transfer, LastLog: c.log.lastID()}) // rule:transfer.flag thesis 3.10, 4.2.3 the leader itself asked for this
+	c.requestVotes(c.currentTerm, &RequestVote{Transfer: transfer, LastLog: c.log.lastID()}) // rule:transfer.flag thesis 3.10 the leader itself asked for this
 	c.sendAfterWrite(c.id, c.currentTerm, &RequestVoteReply{Granted: true})
 }
 

@@ -23,8 +23,12 @@ func testMessages() []Message {
 		&AppendEntries{Prev: EntryID{3, 6}, Entries: []Entry{testEntry(3, 7, "x"), testEntry(4, 8, ""), configuration}},
 		&AppendEntriesReply{Success: true, MatchIndex: 17, Round: 99},
 		&AppendEntriesReply{RejectedPrev: 17, Hint: EntryID{2, 11}, Round: 5},
+		&AppendEntries{Prev: EntryID{3, 17}, Round: 100, Lease: true},
 		&ReadIndex{ID: 1 << 63},
+		&ReadIndex{ID: 7, Lease: true},
 		&ReadIndexReply{ID: 1 << 63, Index: 17},
+		&InstallSnapshot{Snapshot{Last: EntryID{3, 17}, Configuration: IndexedConfiguration{9, everyKindOfMember()}}},
+		&TimeoutNow{},
 	}
 	var messages []Message
 	for _, body := range bodies {
@@ -103,12 +107,20 @@ func TestDecoderDoesNotBelieveCounts(t *testing.T) {
 	}
 }
 
+func everyKindOfMember() Configuration {
+	return Configuration{
+		Members: []Member{
+			{ID: 1, Instance: InstanceID{1, 2, 3}, Address: "127.0.0.1:21001", Votes: true},
+			{ID: 2, Address: "host:1", VotedBefore: true},
+			{ID: 4, VotedBefore: true, Leaving: true},
+			{ID: 7},
+		},
+		Removed: []RemovedMember{{ID: 3, Instance: InstanceID{9}}, {ID: 3, Instance: InstanceID{8}}},
+	}
+}
+
 func TestConfigurationsSurviveEncoding(t *testing.T) {
-	c := Configuration{Members: []Member{
-		{ID: 1, Instance: InstanceID{1, 2, 3}, Address: "127.0.0.1:21001", Votes: true},
-		{ID: 2, Address: "host:1", VotedBefore: true},
-		{ID: 7},
-	}}
+	c := everyKindOfMember()
 	got, err := DecodeConfiguration(c.Encode())
 	if err != nil || !reflect.DeepEqual(got, c) {
 		t.Errorf("encoded %v, got %v, error %v", c, got, err)
@@ -117,11 +129,14 @@ func TestConfigurationsSurviveEncoding(t *testing.T) {
 
 func TestAConfigurationWithoutVotersIsRefused(t *testing.T) {
 	for name, c := range map[string]Configuration{
-		"empty":           {},
-		"only a learner":  {Members: []Member{{ID: 1}}},
-		"not in order":    {Members: []Member{{ID: 2, Votes: true}, {ID: 1, Votes: true}}},
-		"twice the same":  {Members: []Member{{ID: 1, Votes: true}, {ID: 1, Votes: true}}},
-		"a server nobody": {Members: []Member{{ID: None, Votes: true}}},
+		"empty":             {},
+		"only a learner":    {Members: []Member{{ID: 1}}},
+		"not in order":      {Members: []Member{{ID: 2, Votes: true}, {ID: 1, Votes: true}}},
+		"twice the same":    {Members: []Member{{ID: 1, Votes: true}, {ID: 1, Votes: true}}},
+		"a server nobody":   {Members: []Member{{ID: None, Votes: true}}},
+		"leaving, and not":  {Members: []Member{{ID: 1, Votes: true, VotedBefore: true, Leaving: true}}},
+		"leaving a learner": {Members: []Member{{ID: 1, Votes: true}, {ID: 2, Leaving: true}}},
+		"too many removed":  {Members: []Member{{ID: 1, Votes: true}}, Removed: make([]RemovedMember, MaxRemoved+1)},
 	} {
 		if _, err := FoundingEntry(c); err == nil {
 			t.Errorf("%s: no error", name)
@@ -150,10 +165,33 @@ func FuzzDecodeMessage(f *testing.F) {
 
 func FuzzDecodeConfiguration(f *testing.F) {
 	f.Add(testConfiguration(3).Encode())
+	f.Add(everyKindOfMember().Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := DecodeConfiguration(b)
 		if err == nil && !bytes.Equal(c.Encode(), b) {
 			t.Fatalf("decoded from %x, encodes to %x", b, c.Encode())
 		}
 	})
+}
+
+func TestSnapshotDescriptionsSurviveEncoding(t *testing.T) {
+	s := Snapshot{Last: EntryID{3, 17}, Configuration: IndexedConfiguration{9, everyKindOfMember()}}
+	encoded := s.AppendTo(nil)
+	if got, err := DecodeSnapshot(encoded); err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("encoded %v, got %v, error %v", s, got, err)
+	}
+	for n := range encoded {
+		if _, err := DecodeSnapshot(encoded[:n]); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("cut to %d of %d bytes: error %v", n, len(encoded), err)
+		}
+	}
+	for name, s := range map[string]Snapshot{
+		"of nothing":                   {Configuration: IndexedConfiguration{0, everyKindOfMember()}},
+		"with a later configuration":   {Last: EntryID{3, 8}, Configuration: IndexedConfiguration{9, everyKindOfMember()}},
+		"with a configuration of none": {Last: EntryID{3, 8}},
+	} {
+		if _, err := DecodeSnapshot(s.AppendTo(nil)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("a snapshot %s: error %v", name, err)
+		}
+	}
 }

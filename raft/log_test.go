@@ -10,14 +10,20 @@ import (
 // naiveLog is what raftLog must be indistinguishable from: a plain slice, and a
 // disk to which each write is applied when it completes.
 type naiveLog struct {
-	entries []Entry // entries[i] has index i+1
+	entries []Entry // entries[i] has index i+1, and so have those that are forgotten
 	disk    []Entry
+	start   Index // entries up to here are forgotten
 	pending []*Write
+	covered map[EntryID][]Entry // by a snapshot that ends so
 }
 
 func (n *naiveLog) complete() WriteID {
 	w := n.pending[0]
 	n.pending = n.pending[1:]
+	if w.Reset != nil {
+		// What a snapshot covers is as good as on disk.
+		n.disk = slices.Clone(n.covered[w.Reset.Last])
+	}
 	if w.TruncateFrom != 0 {
 		n.disk = n.disk[:w.TruncateFrom-1]
 	}
@@ -25,9 +31,9 @@ func (n *naiveLog) complete() WriteID {
 	return w.ID
 }
 
-// durable is how far the disk equals the log.
+// durable is how far the disk equals the log, or the state machine covers it.
 func (n *naiveLog) durable() Index {
-	i := 0
+	i := int(n.start)
 	for i < len(n.disk) && i < len(n.entries) && n.disk[i].ID() == n.entries[i].ID() {
 		i++
 	}
@@ -40,11 +46,11 @@ func (n *naiveLog) durable() Index {
 func TestLogNeverBelievesMoreDurableThanTheDiskHolds(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		log, naive := newLog(LogState{}), &naiveLog{}
+		log, naive := newLog(LogState{}), &naiveLog{covered: map[EntryID][]Entry{}}
 		term, nextWrite := Term(1), WriteID(0)
 		committed := Index(0)
 		for step := range 200 {
-			switch rng.IntN(6) {
+			switch rng.IntN(8) {
 			case 0, 1:
 				if rng.IntN(4) == 0 {
 					term++
@@ -73,6 +79,27 @@ func TestLogNeverBelievesMoreDurableThanTheDiskHolds(t *testing.T) {
 			case 5:
 				committed = max(committed, Index(rng.IntN(int(log.durable)+1)))
 				log.trim(committed, 100)
+			case 6:
+				if committed > log.start.Index {
+					i := log.start.Index + 1 + Index(rng.IntN(int(committed-log.start.Index)))
+					log.compact(i)
+					naive.start = i
+				}
+			case 7:
+				if rng.IntN(4) == 0 { // a snapshot of another log replaces what is not committed
+					term++
+					naive.entries = slices.Clone(naive.entries[:committed])
+					for range 1 + rng.IntN(3) {
+						naive.entries = append(naive.entries, NewEntry(EntryID{term, Index(len(naive.entries) + 1)}, EntryNoop, nil))
+					}
+					last := naive.entries[len(naive.entries)-1].ID()
+					naive.covered[last] = slices.Clone(naive.entries)
+					naive.start, committed = last.Index, last.Index
+					log.reset(Snapshot{Last: last})
+					if rng.IntN(2) == 0 {
+						term++
+					}
+				}
 			}
 			if err := log.checkInvariants(); err != nil {
 				t.Fatalf("seed %d step %d: %v", seed, step, err)
@@ -101,15 +128,28 @@ func compareLogs(t *testing.T, log *raftLog, naive *naiveLog) {
 	if int(log.last) != len(naive.entries) {
 		t.Fatalf("last = %d, want %d", log.last, len(naive.entries))
 	}
+	var start EntryID
+	if naive.start > 0 {
+		start = naive.entries[naive.start-1].ID()
+	}
+	if log.start != start {
+		t.Fatalf("the log begins after %s, want %s", log.start, start)
+	}
 	for _, e := range naive.entries {
+		if e.Index < start.Index {
+			if _, ok := log.term(e.Index); ok {
+				t.Fatalf("term(%d) is known, the log begins after %s", e.Index, start)
+			}
+			continue
+		}
 		if term, ok := log.term(e.Index); !ok || term != e.Term {
 			t.Fatalf("term(%d) = %d, %v; want %d", e.Index, term, ok, e.Term)
 		}
 		// lastNotAbove by its definition.
 		for _, bound := range []Term{0, 1, 2, e.Term, e.Term - 1} {
-			var want EntryID
+			want := start
 			for _, other := range naive.entries[:e.Index] {
-				if other.Term <= bound {
+				if other.Index > start.Index && other.Term <= bound {
 					want = other.ID()
 				}
 			}

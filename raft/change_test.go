@@ -1,0 +1,176 @@
+package raft
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// decides reports whether the servers in the set are a quorum of c.
+func decides(c Configuration, set uint) bool {
+	ballots := map[NodeID]bool{}
+	for id := NodeID(1); id <= 7; id++ {
+		ballots[id] = set&(1<<id) != 0
+	}
+	return c.quorum().votes(ballots) == won
+}
+
+// Any two sets of servers that can decide, one under each of two configurations
+// that may be in force at the same time, share a server (§6): Cold and Cold,new;
+// Cold,new and Cnew. Cold and Cnew need not, and are never in force together.
+func TestQuorumsOfNeighbouringConfigurationsShareAServer(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	joint := 0
+	for range 300 {
+		old := randomConfiguration(rng)
+		next, err := old.after(randomChange(rng, old))
+		if err != nil {
+			continue
+		}
+		mustShareQuorums(t, old, next)
+		if !next.Joint() {
+			if !slices.Equal(old.Voters(), next.Voters()) {
+				t.Fatalf("from %s to %s in one step", old, next)
+			}
+			continue
+		}
+		joint++
+		last := next.left()
+		mustShareQuorums(t, next, last)
+		for _, m := range last.Members {
+			if m.VotedBefore || m.Leaving {
+				t.Fatalf("%s after the joint configuration %s was left", last, next)
+			}
+		}
+	}
+	if joint < 50 {
+		t.Fatalf("only %d changes of voters among the random ones", joint)
+	}
+}
+
+func mustShareQuorums(t *testing.T, a, b Configuration) {
+	t.Helper()
+	const all = 1 << 8
+	for x := uint(0); x < all; x += 2 {
+		if !decides(a, x) {
+			continue
+		}
+		// The largest set that shares nobody with x.
+		if decides(b, ^x&(all-1)) {
+			t.Fatalf("%s decides with the servers %b, and %s with all the others", a, x, b)
+		}
+	}
+}
+
+func randomConfiguration(rng *rand.Rand) Configuration {
+	var c Configuration
+	for id := NodeID(1); id <= 7; id++ {
+		if rng.IntN(3) > 0 {
+			c.Members = append(c.Members, Member{ID: id, Votes: rng.IntN(3) > 0})
+		}
+	}
+	if c.validate() != nil {
+		return testConfiguration(1 + rng.IntN(5))
+	}
+	return c
+}
+
+func randomChange(rng *rand.Rand, c Configuration) Change {
+	var change Change
+	for id := NodeID(1); id <= 7; id++ {
+		_, member := c.Member(id)
+		switch rng.IntN(4) {
+		case 0:
+			change.Set = append(change.Set, Member{ID: id, Votes: rng.IntN(2) == 0})
+		case 1:
+			if member {
+				change.Remove = append(change.Remove, id)
+			}
+		}
+	}
+	return change
+}
+
+func TestOnlySoManyRemovedServersAreRemembered(t *testing.T) {
+	c := testConfiguration(2)
+	for i := range MaxRemoved + 10 {
+		c.remember(RemovedMember{ID: NodeID(100 + i)})
+	}
+	if err := c.validate(); err != nil {
+		t.Fatal(err)
+	}
+	if c.WasRemoved(109, InstanceID{}) || !c.WasRemoved(110, InstanceID{}) || !c.WasRemoved(NodeID(100+MaxRemoved+9), InstanceID{}) {
+		t.Errorf("the %d removed last are not those that are remembered", MaxRemoved)
+	}
+}
+
+// A change computed from one configuration must not alter it: it stays in force
+// until the new one is appended, and may be in force again after a truncation.
+func TestComputingAChangeLeavesTheConfigurationAlone(t *testing.T) {
+	c := testConfiguration(3)
+	before := c.clone()
+	next, err := c.after(Change{Set: []Member{{ID: 1}}, Remove: []NodeID{2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.left()
+	if !slices.Equal(c.Members, before.Members) || !slices.Equal(c.Removed, before.Removed) {
+		t.Errorf("was %v, is %v", before, c)
+	}
+}
+
+// A leader that is alone counts its own disk and nobody else, also while it makes
+// a second server a voter.
+func TestTheOnlyVoterCommitsAChangeByItself(t *testing.T) {
+	s := newServer(t, 1, 1, 1)
+	for s.Role() != Leader {
+		s.Tick()
+		s.do()
+	}
+	if _, err := s.ChangeMembers(Change{Set: []Member{{ID: 2}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.do()
+	if st := s.Status(); st.ConfigurationIndex > st.CommitIndex {
+		t.Errorf("the configuration of entry %d is not committed (%d)", st.ConfigurationIndex, st.CommitIndex)
+	}
+}
+
+// Removing a server makes the quorum smaller, and what waited for it is
+// committed without another message.
+func TestRemovingADeadServerCommitsWhatWaitedForIt(t *testing.T) {
+	s := newServer(t, 1, 3, 1)
+	s.becomeLeaderOf(3)
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	if _, err := s.ChangeMembers(Change{Remove: []NodeID{3}}); err != nil {
+		t.Fatal(err)
+	}
+	s.do()
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 3, Round: 2})
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 4, Round: 3})
+	if st := s.Status(); st.Configuration.Joint() || st.CommitIndex != 4 {
+		t.Errorf("%s, commitIndex %d; want n1 and n2 alone, and 4", st.Configuration, st.CommitIndex)
+	}
+}
+
+// Trap: a transfer to a server that is removed meanwhile would block proposals
+// for nothing.
+func TestATransferEndsWhenItsTargetIsNoVoterAnyMore(t *testing.T) {
+	s := newServer(t, 1, 3, 1)
+	s.becomeLeaderOf(3)
+	if err := s.TransferLeadership(3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ChangeMembers(Change{Remove: []NodeID{3}}); err != ErrTransferring {
+		t.Errorf("a change during a transfer: %v, want %v", err, ErrTransferring)
+	}
+	if _, err := s.Propose([]byte("x")); err != ErrTransferring {
+		t.Errorf("a proposal during a transfer: %v, want %v", err, ErrTransferring)
+	}
+	for range s.cfg.ElectionTicks {
+		s.Tick()
+	}
+	if _, err := s.Propose([]byte("x")); err != nil {
+		t.Errorf("a proposal after the transfer was given up: %v", err)
+	}
+}
