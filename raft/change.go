@@ -30,8 +30,8 @@ type Change struct {
 	// change was computed from. If another one is in force the change is
 	// refused with ErrOtherConfiguration.
 	Basis Index
-	// Set are servers to add and members to alter: ID, Instance, Address and
-	// Votes are taken over. Who is no member yet is added; a member is promoted,
+	// Set are servers to add and members to alter: ID, Instance, Address, Votes
+	// and Held are taken over. Who is no member yet is added; a member is promoted,
 	// demoted or gets another address, and its Instance must be what it was. A
 	// server must be a learner that has caught up before it can vote.
 	Set []Member
@@ -138,7 +138,7 @@ func (c Configuration) after(change Change) (Configuration, error) {
 
 // set adds a server or alters a member.
 func (c *Configuration) set(m Member) error {
-	m = Member{ID: m.ID, Instance: m.Instance, Address: m.Address, Votes: m.Votes}
+	m = Member{ID: m.ID, Instance: m.Instance, Address: m.Address, Votes: m.Votes, Held: m.Held}
 	if c.WasRemoved(m.ID, m.Instance) {
 		return fmt.Errorf("%s was removed with this data directory and stays out; start it with an empty one to bring it back", m.ID)
 	}

@@ -40,6 +40,9 @@ type Member struct {
 	// Leaving says that the configuration is joint and that this server is a
 	// voter of Cold that will be no member any more when it is left.
 	Leaving bool
+	// Held says that an operator wants this server to stay a learner: whoever
+	// promotes learners by itself leaves it alone. Raft does not care.
+	Held bool
 }
 
 // MaxMembers bounds the servers in one configuration.
@@ -175,7 +178,7 @@ func (c Configuration) Encode() []byte {
 	for _, m := range c.Members {
 		b = putUint64(b, uint64(m.ID))
 		b = append(b, m.Instance[:]...)
-		b = append(b, flags(m.Votes, m.VotedBefore, m.Leaving))
+		b = append(b, flags(m.Votes, m.VotedBefore, m.Leaving, m.Held))
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(m.Address)))
 		b = append(b, m.Address...)
 	}
@@ -222,7 +225,7 @@ func (d *decoder) configuration() Configuration {
 	for i := 0; i < count && d.err == nil; i++ {
 		m := Member{ID: NodeID(d.uint64())}
 		copy(m.Instance[:], d.take(len(m.Instance)))
-		d.flags(&m.Votes, &m.VotedBefore, &m.Leaving)
+		d.flags(&m.Votes, &m.VotedBefore, &m.Leaving, &m.Held)
 		m.Address = string(d.take(int(d.uint16())))
 		c.Members = append(c.Members, m)
 	}

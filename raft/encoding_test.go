@@ -113,7 +113,7 @@ func everyKindOfMember() Configuration {
 			{ID: 1, Instance: InstanceID{1, 2, 3}, Address: "127.0.0.1:21001", Votes: true},
 			{ID: 2, Address: "host:1", VotedBefore: true},
 			{ID: 4, VotedBefore: true, Leaving: true},
-			{ID: 7},
+			{ID: 7, Held: true},
 		},
 		Removed: []RemovedMember{{ID: 3, Instance: InstanceID{9}}, {ID: 3, Instance: InstanceID{8}}},
 	}
