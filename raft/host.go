@@ -152,5 +152,15 @@ func (c *Core) Leader() NodeID { return c.leader }
 // Term returns the current term.
 func (c *Core) Term() Term { return c.currentTerm }
 
+// CommitIndex returns up to where the log is known to be committed.
+func (c *Core) CommitIndex() Index { return c.commitIndex }
+
+// Configuration returns the configuration in force and the index of its entry.
+// It is shared with the core: nobody may write to it.
+func (c *Core) Configuration() IndexedConfiguration { return c.log.latestConfiguration() }
+
+// TransferringTo returns whom leadership is being handed over to, or None.
+func (c *Core) TransferringTo() NodeID { return c.transfer.to }
+
 // TermAt returns the term of the entry at index i, if the log holds it.
 func (c *Core) TermAt(i Index) (Term, bool) { return c.log.term(i) }

@@ -110,7 +110,7 @@ func (c *Core) sendAppendEntries(to NodeID, p *progress, entries []Entry) {
 	}
 	if p.state == needsSnapshot {
 		// Here is where it will be once it has the snapshot.
-		prev = c.log.start
+		prev, entries = c.log.start, nil
 	}
 	c.send(to, &AppendEntries{
 		Prev: prev, Entries: entries,
