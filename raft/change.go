@@ -96,6 +96,9 @@ func (c *Core) ChangeMembers(change Change) (EntryID, error) {
 func (c *Core) appendConfiguration(configuration Configuration) EntryID {
 	e := NewEntry(EntryID{c.currentTerm, c.log.last + 1}, EntryConfiguration, configuration.Encode())
 	c.appendToLog(e)
+	// Those who have promised may be no majority of the new voters. (A marked
+	// round that is under way is counted by the new rule.)
+	c.lease.held = false // rule:lease.members thesis 6.4.1 a change of members ends the lease
 	c.beginRound()
 	return e.ID()
 }

@@ -135,7 +135,7 @@ type Core struct {
 	// Configurations and what follows from the one in force.
 	quorum  quorum
 	members []NodeID // everyone but this server, ascending
-	votes   bool     // this server is a voter
+	votes   bool     // this server is a voter of the latest configuration
 
 	// Time, in ticks; clock is the host's own, see SetClock.
 	now              uint64
@@ -292,9 +292,18 @@ func (c *Core) Tick() {
 	}
 }
 
-// mayCampaign reports whether this server could lead: it votes, and its log is
-// not about to be replaced.
-func (c *Core) mayCampaign() bool { return c.votes && c.installing == nil }
+// mayCampaign reports whether this server may stand for election: its log is not
+// about to be replaced, and it votes in a configuration that may be in force.
+//
+// The latest one is not enough (thesis 4.2.2). Suppose that a leader removes
+// itself, and that it crashes when the entry is on its own disk alone. The entry
+// makes its log the most up-to-date one, so it may be that nobody else can win;
+// and in the latest configuration of that log it is no voter.
+func (c *Core) mayCampaign() bool {
+	return c.installing == nil && slices.ContainsFunc(c.log.configurations, func(ic IndexedConfiguration) bool {
+		return ic.Configuration.IsVoter(c.id) // rule:member.campaign thesis 4.2.2 a voter of any configuration that may still be in force
+	})
+}
 
 // becomeFollower is the only way into the role, from any other one and from any
 // earlier term. Within the same term the vote stays as it is: a candidate that
@@ -332,7 +341,7 @@ func (c *Core) ConnectionLost(id NodeID) {
 	switch {
 	case c.role == Leader && c.peers[id] != nil:
 		c.peers[id].connectionLost()
-	case c.role == Follower && c.leader == id && c.votes && c.now >= c.promisedUntil:
+	case c.role == Follower && c.leader == id && c.mayCampaign() && c.now >= c.promisedUntil:
 		// The leader's process has probably died. Waiting for the rest of the
 		// timeout would gain nothing; a small random delay remains, so that the
 		// followers do not all stand up at once (§5.2).

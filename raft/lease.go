@@ -92,8 +92,12 @@ func (c *Core) surrenderLease() { c.lease.surrendered = true } // rule:lease.tra
 func (c *Core) wantsLease() bool { return c.now < c.lease.wantedUntil && !c.lease.surrendered }
 
 // promise takes note that this server votes for nobody for an election timeout.
+//
+// Two ticks more than that: the one under way may be nearly over, and another one
+// may have come while the host was busy and be counted right after this. The host
+// may lose ticks; it must not make any up.
 func (c *Core) promise() {
-	c.promisedUntil = c.now + uint64(c.cfg.ElectionTicks)
+	c.promisedUntil = c.now + uint64(c.cfg.ElectionTicks) + 2
 }
 
 // promised reports whether m asks for a vote that this server has promised not to

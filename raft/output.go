@@ -34,8 +34,10 @@ type Write struct {
 //   - Apply goes to the state machine, in order; [Core.Applied] reports.
 //   - Reads tell waiting readers where they stand.
 //   - Load asks for old entries back from the disk; [Core.Loaded] delivers.
-//   - SendSnapshot names followers that need a copy of the state machine;
-//     [Core.SnapshotSent] reports how that ended.
+//   - SendSnapshot names followers that need a copy of the state machine, taken
+//     while this server still leads in this term: what is sent in a term must
+//     have been committed in that term or before. [Core.SnapshotSent] reports how
+//     that ended.
 //   - Install replaces the state machine by the one that came with an
 //     [InstallSnapshot], durably and at once, after all that was handed out to
 //     apply before; [Core.Installed] reports. No Apply is handed out meanwhile.

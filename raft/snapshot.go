@@ -89,6 +89,11 @@ func (c *Core) SnapshotSent(to NodeID) {
 // not matter which leader has sent it, nor whether that one still leads.
 func (c *Core) receiveSnapshot(s Snapshot) {
 	switch {
+	case c.role == Leader:
+		// A leader has all that was committed before its term. What it does not
+		// have was committed by a later leader, whose term it will hear of.
+		c.trace(Event{Kind: EventSnapshotIgnored, Entry: s.Last, Cause: "this server leads"})
+		return
 	case s.Last.Index <= c.commitIndex: // rule:snap.stale §7 what is known to be committed is not replaced by less
 		c.trace(Event{Kind: EventSnapshotIgnored, Entry: s.Last, Cause: "nothing new"})
 	case c.log.matches(s.Last): // rule:snap.suffix §7 the log holds its last entry: all it says is that this is committed

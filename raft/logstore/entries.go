@@ -24,14 +24,21 @@ func (s *Store) Entries(first, last raft.Index, maxBytes int) ([]raft.Entry, err
 		return nil, ErrClosed
 	}
 	stored := raft.Index(s.last.Load())
-	if first <= s.start.Index || first > stored || first > last {
+	if first <= s.start.Load().Index || first > stored || first > last {
 		return nil, nil
 	}
-	return s.readEntries(first, min(last, stored), maxBytes)
+	entries, err := s.readEntries(first, min(last, stored), maxBytes)
+	if err != nil && first <= s.start.Load().Index {
+		// A compaction came in between. It moves start before it removes the
+		// entries, so what is missing here is known to be by now.
+		return nil, nil
+	}
+	return entries, err
 }
 
-// readEntries reads entries that are known to be stored. The caller holds
-// reading.
+// readEntries reads entries that are known to be stored. The caller holds reading
+// or writing. If a compaction removes some of them before they can be read, the
+// first one is among those, and is reported as missing.
 func (s *Store) readEntries(first, last raft.Index, maxBytes int) ([]raft.Entry, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: indexKey(entryPrefix, first), UpperBound: indexKey(entryPrefix, last+1),

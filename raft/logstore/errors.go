@@ -20,6 +20,10 @@ var (
 	// directory, because it already belongs to one.
 	ErrNotPristine = errors.New("the data directory already holds the state of a cluster member: " +
 		"start the node without founding a cluster, or found it with an empty data directory")
+	// ErrNothingToRecover means that a cluster cannot be recovered from this data
+	// directory, because it holds no log.
+	ErrNothingToRecover = errors.New("the data directory holds no log that a cluster could be recovered from: " +
+		"recover it from the data directory of a server that was a member")
 )
 
 // WrongNodeError means that the data directory is another node's.
@@ -35,7 +39,8 @@ func (e *WrongNodeError) Error() string {
 }
 
 // WrongClusterError means that the node belongs to another cluster already. A
-// node never changes from one cluster to another.
+// node never changes from one cluster to another; only [Store.Recover] makes a
+// new cluster of an old one.
 type WrongClusterError struct {
 	Dir           string
 	Stored, Given [16]byte

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -57,12 +58,12 @@ func TestNothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
 func failOneSync(t *testing.T, n int64, fatal func(message string)) bool {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
-	s, err := Open(testDir, Options{NodeID: 1, FS: failNthSync(disk, n), Fatal: fatal})
+	s, err := Open(testDir, Options{NodeID: 1, FS: failNthSync(disk, n), Fatal: fatal, reclaimAfter: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := history{rng: rand.New(rand.NewPCG(1, 1))}
-	acknowledged := expected(h.hs, h.log)
+	acknowledged := h.contents()
 	var failure error
 	for range 30 {
 		err := saveRecovered(s, h.write())
@@ -70,7 +71,7 @@ func failOneSync(t *testing.T, n int64, fatal func(message string)) bool {
 		case err == nil && failure != nil:
 			t.Fatalf("sync %d: a Save succeeded after %v", n, failure)
 		case err == nil:
-			acknowledged = expected(h.hs, h.log)
+			acknowledged = h.contents()
 		case failure == nil:
 			if !strings.Contains(err.Error(), syscall.EIO.Error()) {
 				t.Fatalf("sync %d: %v", n, err)

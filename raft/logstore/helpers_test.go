@@ -112,38 +112,56 @@ func read(s *Store) (contents, error) {
 // expected returns what a store with that hard state and these entries, from
 // index 1 on, must say about itself.
 func expected(hs raft.HardState, entries []raft.Entry) contents {
-	c := contents{HardState: hs, Entries: append([]raft.Entry(nil), entries...)}
-	for i, e := range entries {
-		if i == 0 || e.Term != entries[i-1].Term {
-			c.Log.Spans = append(c.Log.Spans, raft.TermSpan{Term: e.Term, First: e.Index})
-		}
-		if e.Kind == raft.EntryConfiguration {
-			configuration, err := raft.DecodeConfiguration(e.Data)
-			if err != nil {
-				panic(err)
-			}
-			c.Log.Configurations = append(c.Log.Configurations,
-				raft.IndexedConfiguration{Index: e.Index, Configuration: configuration})
-		}
-		c.Log.Last = e.Index
-	}
-	return c
+	m := model{hs: hs, log: entries}
+	return m.contents()
 }
 
 func (c contents) equal(other contents) bool { return reflect.DeepEqual(c, other) }
 
 func (c contents) String() string {
-	return fmt.Sprintf("%+v, last %d, spans %v, %d configurations", c.HardState, c.Log.Last, c.Log.Spans, len(c.Log.Configurations))
+	return fmt.Sprintf("%+v, log %s to %d, spans %v, configurations %v", c.HardState, c.Log.Start, c.Log.Last, c.Log.Spans, c.Log.Configurations)
 }
 
-// mustContain fails the test unless the store holds exactly that.
-func mustContain(t testing.TB, s *Store, hs raft.HardState, entries []raft.Entry) {
+// mustEqual fails the test unless the store says exactly that about itself.
+func mustEqual(t testing.TB, s *Store, want contents) {
 	t.Helper()
 	got, err := read(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := expected(hs, entries); !got.equal(want) {
+	if !got.equal(want) {
 		t.Fatalf("store holds %s\n%v\nwant %s\n%v", got, got.Entries, want, want.Entries)
 	}
+}
+
+// mustContain fails the test unless the store holds exactly that hard state and
+// these entries, from index 1 on.
+func mustContain(t testing.TB, s *Store, hs raft.HardState, entries []raft.Entry) {
+	t.Helper()
+	mustEqual(t, s, expected(hs, entries))
+}
+
+func mustCompact(t testing.TB, s *Store, term raft.Term, i raft.Index) {
+	t.Helper()
+	if err := s.Compact(raft.EntryID{Term: term, Index: i}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// snapshotOf describes a snapshot whose state has everything up to the given
+// entry, in the configuration of entry 1, which has servers 1 to 3.
+func snapshotOf(term raft.Term, i raft.Index) *raft.Snapshot {
+	return &raft.Snapshot{
+		Last:          raft.EntryID{Term: term, Index: i},
+		Configuration: raft.IndexedConfiguration{Index: 1, Configuration: configuration(1, 2, 3)},
+	}
+}
+
+// compactedStore returns a store whose log is empty after start, in the
+// configuration of snapshotOf.
+func compactedStore(t testing.TB, fs vfs.FS, start raft.EntryID) *Store {
+	t.Helper()
+	s := openForTest(t, fs)
+	mustSave(t, s, raft.Write{HardState: inTerm(start.Term), Reset: snapshotOf(start.Term, start.Index)})
+	return reopen(t, s, fs)
 }

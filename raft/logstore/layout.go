@@ -11,7 +11,7 @@ import (
 
 // The keys of the store, and what is under them:
 //
-//	c<index>     the encoded configuration entry of that index, once more
+//	c<index>     the configuration in the entry of that index, once more
 //	e<index>     the encoded entry of that index
 //	m/format     the version of this layout
 //	m/hardstate  currentTerm and votedFor, in one record
@@ -25,7 +25,9 @@ import (
 // that.
 //
 // Configurations are stored twice because a server needs all of them when it
-// starts, and must not have to search a long log for the few it holds.
+// starts, and must not have to search a long log for the few it holds. And the
+// one in force where the log begins outlives its entry: after a compaction, or
+// the installation of a snapshot, it is the only one at or below m/start.
 const (
 	entryPrefix         = 'e'
 	configurationPrefix = 'c'
@@ -39,8 +41,9 @@ var (
 )
 
 // formatVersion is the version of the layout above. A program opens only stores
-// of the version that it knows.
-const formatVersion = 1
+// of the version that it knows. Version 1 stored the entry of a configuration
+// under c<index>.
+const formatVersion = 2
 
 // indexKeySize is the length of a key that ends in an index.
 const indexKeySize = 1 + 8

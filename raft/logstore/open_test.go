@@ -170,7 +170,7 @@ func TestUnknownLayoutIsRefused(t *testing.T) {
 	})
 	_, err := Open(testDir, Options{NodeID: 1, FS: fs})
 	format, ok := errors.AsType[*FormatError](err)
-	if !ok || format.Stored != 7 || format.Known != 1 {
+	if !ok || format.Stored != 7 || format.Known != formatVersion {
 		t.Fatalf("Open of layout version 7: %v", err)
 	}
 }

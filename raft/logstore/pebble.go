@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -31,6 +32,13 @@ const (
 	// tableSize is the size of the files that a flush makes.
 	tableSize = 16 << 20
 )
+
+// reclaimDelay is how long after a compaction Pebble begins to free what it has
+// removed, at the latest. Nothing is freed as long as the removal is in a
+// memtable only, and one that is filled slowly would not be flushed for hours.
+// Where it is filled more quickly than this, the delay changes nothing; it is
+// not shorter because what is compacted in memory need not be written at all.
+const reclaimDelay = 10 * time.Second
 
 // pebbleOptions returns how Pebble is set up for a log.
 func pebbleOptions(fs vfs.FS, lock *pebble.Lock, log *slog.Logger, a *alarm) *pebble.Options {

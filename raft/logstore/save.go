@@ -2,7 +2,6 @@ package logstore
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -14,7 +13,8 @@ import (
 // about the disk, so every later Save returns the same error.
 //
 // Save panics if the writes would break the log: entries that leave a gap, a
-// truncation of what is compacted, a term that decreases, a second vote in a
+// truncation of what is compacted, a snapshot that is older than the log or says
+// nothing about its configuration, a term that decreases, a second vote in a
 // term. No server that follows the rules asks for any of that, and one that does
 // not must stop before it has made it durable.
 func (s *Store) Save(writes []raft.Write) error {
@@ -37,11 +37,15 @@ func (s *Store) usable() error {
 
 // write adds the writes to the batch and commits it.
 func (s *Store) write(writes []raft.Write) error {
-	stored := raft.Index(s.last.Load())
-	after := tail{hard: s.hard, last: stored}
-	kept := stored // of the entries that are stored now
+	before := extent{hard: s.hard, start: *s.start.Load(), last: raft.Index(s.last.Load())}
+	after := before
+	kept := before.last // of the entries that are stored now
 	for i := range writes {
 		w := &writes[i]
+		if w.Reset != nil {
+			s.stageReset(w.Reset, w.HardState, &after)
+			kept = 0
+		}
 		if w.TruncateFrom != 0 && w.TruncateFrom <= after.last {
 			s.stageTruncation(w.TruncateFrom, &after)
 			kept = min(kept, after.last)
@@ -53,78 +57,104 @@ func (s *Store) write(writes []raft.Write) error {
 		return nil
 	}
 
-	if kept < stored {
+	if kept < before.last || after.start != before.start {
 		// Readers rely on every entry up to last, and find out what is there
 		// from what is stored; they must not meet a commit that takes entries
 		// away.
 		s.reading.Lock()
 		defer s.reading.Unlock()
 	}
-	if err := s.commit(); err != nil {
+	if err := s.commit(pebble.Sync); err != nil {
 		return err
 	}
 	s.hard = after.hard
+	s.start.Store(&after.start)
 	s.last.Store(uint64(after.last))
 	return nil
 }
 
-// tail is what the writes staged so far leave behind.
-type tail struct {
-	hard raft.HardState
-	last raft.Index
+// extent is what the writes staged so far leave behind.
+type extent struct {
+	hard  raft.HardState
+	start raft.EntryID
+	last  raft.Index
+}
+
+// stageReset removes all entries and configurations, and puts the beginning of
+// the log where a snapshot ends (§7).
+func (s *Store) stageReset(snapshot *raft.Snapshot, hs raft.HardState, x *extent) {
+	start, c := snapshot.Last, snapshot.Configuration
+	switch {
+	case start.Index < x.start.Index || start.Index == 0 || start.Term == 0:
+		panic(fmt.Sprintf("logstore: snapshot of entry %s for a log that is compacted up to %s", start, x.start))
+	case start.Term > hs.CurrentTerm:
+		panic(fmt.Sprintf("logstore: snapshot of entry %s written in term %d", start, hs.CurrentTerm))
+	case c.Index == 0 || c.Index > start.Index:
+		panic(fmt.Sprintf("logstore: snapshot of entry %s with the configuration of entry %d", start, c.Index))
+	}
+	s.stageRangeDeletion(entryPrefix, 0, x.last+1)
+	s.stageRangeDeletion(configurationPrefix, 0, x.last+1)
+	s.stageRecord(startKey, encodeEntryID(start))
+	s.stageRecord(indexKey(configurationPrefix, c.Index), c.Configuration.Encode())
+	x.start, x.last = start, start.Index
 }
 
 // stageTruncation removes the entries at index from and above.
-func (s *Store) stageTruncation(from raft.Index, t *tail) {
-	if from <= s.start.Index {
-		panic(fmt.Sprintf("logstore: truncation from entry %d of a log that is compacted up to %d", from, s.start.Index))
+func (s *Store) stageTruncation(from raft.Index, x *extent) {
+	if from <= x.start.Index {
+		panic(fmt.Sprintf("logstore: truncation from entry %d of a log that is compacted up to %d", from, x.start.Index))
 	}
-	for _, prefix := range []byte{entryPrefix, configurationPrefix} {
-		op := s.batch.DeleteRangeDeferred(indexKeySize, indexKeySize)
-		putIndexKey(op.Key, prefix, from)
-		putIndexKey(op.Value, prefix, t.last+1)
-		finish(op)
-	}
-	t.last = from - 1
+	s.stageRangeDeletion(entryPrefix, from, x.last+1)
+	s.stageRangeDeletion(configurationPrefix, from, x.last+1)
+	x.last = from - 1
+}
+
+// stageRangeDeletion removes what is stored under a prefix for the indexes from
+// first to before end.
+func (s *Store) stageRangeDeletion(prefix byte, first, end raft.Index) {
+	op := s.batch.DeleteRangeDeferred(indexKeySize, indexKeySize)
+	putIndexKey(op.Key, prefix, first)
+	putIndexKey(op.Value, prefix, end)
+	finish(op)
 }
 
 // stageEntries appends entries in the form in which they were encoded.
-func (s *Store) stageEntries(entries []raft.Entry, t *tail) {
+func (s *Store) stageEntries(entries []raft.Entry, x *extent) {
 	for i := range entries {
 		e := &entries[i]
-		if e.Index != t.last+1 {
-			panic(fmt.Sprintf("logstore: entry %d written after entry %d", e.Index, t.last))
+		if e.Index != x.last+1 {
+			panic(fmt.Sprintf("logstore: entry %d written after entry %d", e.Index, x.last))
 		}
-		s.stageEntry(entryPrefix, e)
+		s.stageEntry(e)
 		if e.Kind == raft.EntryConfiguration {
-			s.stageEntry(configurationPrefix, e)
+			s.stageRecord(indexKey(configurationPrefix, e.Index), e.Data)
 		}
-		t.last = e.Index
+		x.last = e.Index
 		s.counts.entries.Add(1)
 	}
 }
 
-func (s *Store) stageEntry(prefix byte, e *raft.Entry) {
+func (s *Store) stageEntry(e *raft.Entry) {
 	op := s.batch.SetDeferred(indexKeySize, e.Size())
-	putIndexKey(op.Key, prefix, e.Index)
+	putIndexKey(op.Key, entryPrefix, e.Index)
 	copy(op.Value, e.Encoded())
 	finish(op)
 }
 
 // stageHardState replaces term and vote, if they differ from the stored ones.
-func (s *Store) stageHardState(hs raft.HardState, t *tail) {
-	if hs == t.hard {
+func (s *Store) stageHardState(hs raft.HardState, x *extent) {
+	if hs == x.hard {
 		return
 	}
-	if hs.CurrentTerm < t.hard.CurrentTerm {
-		panic(fmt.Sprintf("logstore: term %d written after term %d", hs.CurrentTerm, t.hard.CurrentTerm))
+	if hs.CurrentTerm < x.hard.CurrentTerm {
+		panic(fmt.Sprintf("logstore: term %d written after term %d", hs.CurrentTerm, x.hard.CurrentTerm))
 	}
-	if hs.CurrentTerm == t.hard.CurrentTerm && t.hard.VotedFor != raft.None {
+	if hs.CurrentTerm == x.hard.CurrentTerm && x.hard.VotedFor != raft.None {
 		panic(fmt.Sprintf("logstore: vote for %s in term %d written after a vote for %s",
-			hs.VotedFor, hs.CurrentTerm, t.hard.VotedFor))
+			hs.VotedFor, hs.CurrentTerm, x.hard.VotedFor))
 	}
 	s.stageRecord(hardStateKey, encodeHardState(hs))
-	t.hard = hs
+	x.hard = hs
 }
 
 func (s *Store) stageRecord(key, payload []byte) {
@@ -143,55 +173,19 @@ func finish(op *pebble.DeferredBatchOp) {
 	}
 }
 
-// commit makes the batch durable. It has succeeded only if Pebble has not said
-// otherwise in another way: see alarm.
-func (s *Store) commit() error {
+// commit puts the batch into effect; with pebble.Sync it is durable, too. It has
+// succeeded only if Pebble has not said otherwise in another way: see alarm.
+func (s *Store) commit(o *pebble.WriteOptions) error {
 	size := s.batch.Len()
-	if err := s.batch.Commit(pebble.Sync); err != nil {
+	if err := s.batch.Commit(o); err != nil {
 		s.alarm.record(err)
 	}
 	if err := s.alarm.err(); err != nil {
 		return err
 	}
-	s.counts.syncs.Add(1)
+	if o.Sync {
+		s.counts.syncs.Add(1)
+	}
 	s.counts.bytes.Add(uint64(size))
 	return nil
 }
-
-type counters struct {
-	syncs, entries, bytes atomic.Uint64
-}
-
-// Stats counts what a store has done since it was opened.
-type Stats struct {
-	// Syncs is the number of synced commits: one for each Save that changed
-	// anything.
-	Syncs uint64
-	// Entries is the number of entries that were given to Save.
-	Entries uint64
-	// Bytes is what was written to the write-ahead log, without its framing.
-	Bytes uint64
-}
-
-// Stats returns the counters of the store.
-func (s *Store) Stats() Stats {
-	return Stats{
-		Syncs:   s.counts.syncs.Load(),
-		Entries: s.counts.entries.Load(),
-		Bytes:   s.counts.bytes.Load(),
-	}
-}
-
-// Metrics returns Pebble's own metrics, among them a histogram of the time that
-// syncs take, or nil if the store is closed.
-func (s *Store) Metrics() *pebble.Metrics {
-	s.reading.RLock()
-	defer s.reading.RUnlock()
-	if s.closed {
-		return nil
-	}
-	return s.db.Metrics()
-}
-
-// Compact is a placeholder.
-func (s *Store) Compact(last raft.EntryID) error { return nil }

@@ -133,73 +133,86 @@ func TestSaveCountsEntriesAndSyncs(t *testing.T) {
 	}
 }
 
-// TestRandomWritesEqualAModel compares the store with the simplest thing that
-// can be right, a slice, over random histories with reopening in between.
-func TestRandomWritesEqualAModel(t *testing.T) {
-	for seed := range uint64(20) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		fs := vfs.NewMem()
-		s := openForTest(t, fs)
-		h := history{rng: rng}
-		for range 40 {
-			var writes []raft.Write
-			for range 1 + rng.IntN(3) {
-				writes = append(writes, h.write())
+// TestRandomHistoriesEqualAModel compares the store with the model over random
+// histories of everything that can happen to it.
+func TestRandomHistoriesEqualAModel(t *testing.T) {
+	lost := 0
+	for seed := range uint64(40) {
+		r := randomRun{t: t, fs: vfs.NewCrashableMem(), h: history{rng: rand.New(rand.NewPCG(seed, 1))}}
+		r.s = openForTest(t, r.fs)
+		for range 60 {
+			r.step()
+			mustEqual(t, r.s, r.h.contents())
+		}
+		lost += r.lost
+	}
+	if lost == 0 {
+		t.Fatal("no crash has brought compacted entries back")
+	}
+}
+
+// randomRun is one random history.
+type randomRun struct {
+	t  *testing.T
+	fs *vfs.MemFS
+	s  *Store
+	h  history
+	// unsynced are the models that the store equalled since it was last synced,
+	// without the present one: it may do so again after a crash.
+	unsynced []model
+	// lost counts the crashes that took something back.
+	lost int
+}
+
+func (r *randomRun) step() {
+	switch r.h.rng.IntN(12) {
+	case 0:
+		r.s, r.unsynced = reopen(r.t, r.s, r.fs), nil
+	case 1:
+		if err := r.s.db.Flush(); err != nil {
+			r.t.Fatal(err)
+		}
+		r.unsynced = nil
+	case 2:
+		r.crash()
+	case 3, 4, 5:
+		r.unsynced = append(r.unsynced, r.h.model)
+		if err := r.s.Compact(r.h.compaction()); err != nil {
+			r.t.Fatal(err)
+		}
+	default:
+		var writes []raft.Write
+		for range 1 + r.h.rng.IntN(3) {
+			if r.h.rng.IntN(8) == 0 {
+				writes = append(writes, r.h.reset())
+			} else {
+				writes = append(writes, r.h.write())
 			}
-			mustSave(t, s, writes...)
-			switch rng.IntN(6) {
-			case 0:
-				s = reopen(t, s, fs)
-			case 1:
-				if err := s.db.Flush(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			mustContain(t, s, h.hs, h.log)
+		}
+		syncs := r.s.Stats().Syncs
+		mustSave(r.t, r.s, writes...)
+		if r.s.Stats().Syncs > syncs {
+			r.unsynced = nil
 		}
 	}
 }
 
-// history makes up writes, and knows what a store must hold after them.
-type history struct {
-	rng *rand.Rand
-	hs  raft.HardState
-	log []raft.Entry
-}
-
-func (h *history) write() raft.Write {
-	w := raft.Write{}
-	if h.hs.CurrentTerm == 0 || h.rng.IntN(4) == 0 {
-		h.hs = raft.HardState{CurrentTerm: h.hs.CurrentTerm + 1 + raft.Term(h.rng.IntN(2))}
-		if h.rng.IntN(2) == 0 {
-			h.hs.VotedFor = raft.NodeID(1 + h.rng.IntN(3))
-		}
-		if n := len(h.log); n > 0 && h.rng.IntN(2) == 0 {
-			kept := n - 1 - h.rng.IntN(min(n, 10))
-			w.TruncateFrom = raft.Index(kept + 1)
-			h.log = slices.Clone(h.log[:kept])
-		}
-	} else if h.hs.VotedFor == raft.None && h.rng.IntN(4) == 0 {
-		h.hs.VotedFor = raft.NodeID(1 + h.rng.IntN(3))
+// crash goes on with what a power failure leaves of the disk.
+func (r *randomRun) crash() {
+	r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.h.rng.IntN(101), RNG: r.h.rng})
+	r.s = openForTest(r.t, r.fs)
+	got, err := read(r.s)
+	if err != nil {
+		r.t.Fatal(err)
 	}
-	for range h.rng.IntN(6) {
-		id := raft.EntryID{Term: h.hs.CurrentTerm, Index: raft.Index(len(h.log) + 1)}
-		e := raft.NewEntry(id, raft.EntryNoop, nil)
-		switch h.rng.IntN(8) {
-		case 0:
-			e = configurationEntry(id.Term, id.Index, 1, 2, raft.NodeID(3+h.rng.IntN(5)))
-		case 1, 2, 3, 4, 5:
-			data := make([]byte, h.rng.IntN(200))
-			for i := range data {
-				data[i] = byte(h.rng.Uint32())
-			}
-			e = raft.NewEntry(id, raft.EntryCommand, data)
+	for _, m := range r.unsynced {
+		if got.equal(m.contents()) && !got.equal(r.h.contents()) {
+			r.h.model = m
+			r.lost++
+			break
 		}
-		w.Entries = append(w.Entries, e)
-		h.log = append(h.log, e)
 	}
-	w.HardState = h.hs
-	return w
+	r.unsynced = nil
 }
 
 func TestSavePanicsWhenTheRulesAreBroken(t *testing.T) {
@@ -259,16 +272,6 @@ func TestTruncationOfCompactedEntriesPanics(t *testing.T) {
 	if log.Start != (raft.EntryID{Term: 2, Index: 10}) || log.Last != 11 || len(log.Spans) != 1 {
 		t.Fatalf("log after the start of it was replaced: %+v", log)
 	}
-}
-
-// compactedStore returns a store whose log is empty after start.
-func compactedStore(t testing.TB, fs vfs.FS, start raft.EntryID) *Store {
-	t.Helper()
-	s := openForTest(t, fs)
-	if err := s.db.Set(startKey, sealRecord(startKey, encodeEntryID(start)), nil); err != nil {
-		t.Fatal(err)
-	}
-	return reopen(t, s, fs)
 }
 
 func TestClosedStoreRefusesEverything(t *testing.T) {

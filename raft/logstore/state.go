@@ -17,12 +17,12 @@ func (s *Store) State() (raft.HardState, raft.LogState, error) {
 	if s.closed {
 		return raft.HardState{}, raft.LogState{}, ErrClosed
 	}
-	log := raft.LogState{Start: s.start, Last: raft.Index(s.last.Load())}
+	log := raft.LogState{Start: *s.start.Load(), Last: raft.Index(s.last.Load())}
 	var err error
 	if log.Spans, err = s.termSpans(log.Start, log.Last); err != nil {
 		return raft.HardState{}, raft.LogState{}, err
 	}
-	if log.Configurations, err = s.configurations(log.Last); err != nil {
+	if log.Configurations, err = s.configurations(); err != nil {
 		return raft.HardState{}, raft.LogState{}, err
 	}
 	return s.hard, log, nil
@@ -117,8 +117,9 @@ func firstAbove(term raft.Term, low, high raft.Index, termOf func(raft.Index) (r
 	return high, nil
 }
 
-// configurations returns the stored configurations in ascending order.
-func (s *Store) configurations(last raft.Index) ([]raft.IndexedConfiguration, error) {
+// configurations returns the stored configurations in ascending order, and checks
+// that the first one is in force where the log begins. The caller holds writing.
+func (s *Store) configurations() ([]raft.IndexedConfiguration, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{configurationPrefix}, UpperBound: prefixEnd(configurationPrefix),
 	})
@@ -127,39 +128,57 @@ func (s *Store) configurations(last raft.Index) ([]raft.IndexedConfiguration, er
 	}
 	defer it.Close()
 	var configurations []raft.IndexedConfiguration
+	last := raft.Index(s.last.Load())
 	for ok := it.First(); ok; ok = it.Next() {
-		i, err := indexOf(it.Key())
-		if err != nil {
-			return nil, s.readError(0, err)
-		}
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return nil, s.readError(i, err)
-		}
-		c, err := decodeConfigurationAt(i, value)
-		if err == nil && i > last {
+		c, err := configurationAt(it)
+		if err == nil && c.Index > last {
 			err = fmt.Errorf("%w: the log ends with entry %d", raft.ErrCorrupt, last)
 		}
 		if err != nil {
-			return nil, s.readError(i, err)
+			return nil, s.readError(c.Index, err)
 		}
-		configurations = append(configurations, raft.IndexedConfiguration{Index: i, Configuration: c})
+		configurations = append(configurations, c)
 	}
 	if err := it.Error(); err != nil {
 		return nil, s.readError(0, err)
 	}
-	return configurations, nil
+	return configurations, s.readError(0, checkConfigurations(s.start.Load().Index, configurations))
 }
 
-func decodeConfigurationAt(i raft.Index, value []byte) (raft.Configuration, error) {
-	e, err := decodeEntryAt(i, value)
+// checkConfigurations notices that a configuration is missing at the beginning of
+// a log. What is compacted leaves exactly one behind.
+func checkConfigurations(start raft.Index, configurations []raft.IndexedConfiguration) error {
+	before, want := 0, 0
+	for _, c := range configurations {
+		if c.Index <= start {
+			before++
+		}
+	}
+	if start > 0 {
+		want = 1
+	}
+	if before != want {
+		return fmt.Errorf("%w: the log begins after entry %d with %d configurations, want %d", raft.ErrCorrupt, start, before, want)
+	}
+	return nil
+}
+
+// configurationAt reads the configuration that the iterator is at. If it is
+// damaged its index is returned all the same, as far as it is known.
+func configurationAt(it *pebble.Iterator) (raft.IndexedConfiguration, error) {
+	var c raft.IndexedConfiguration
+	var err error
+	if c.Index, err = indexOf(it.Key()); err != nil {
+		return c, err
+	}
+	value, err := it.ValueAndErr()
 	if err != nil {
-		return raft.Configuration{}, err
+		return c, err
 	}
-	if e.Kind != raft.EntryConfiguration {
-		return raft.Configuration{}, fmt.Errorf("%w: a %s stored as a configuration", raft.ErrCorrupt, e.Kind)
+	payload, err := openRecord(it.Key(), value)
+	if err != nil {
+		return c, err
 	}
-	// The entry's bytes are the iterator's, but a Configuration copies what it
-	// keeps.
-	return raft.DecodeConfiguration(e.Data)
+	c.Configuration, err = raft.DecodeConfiguration(payload)
+	return c, err
 }

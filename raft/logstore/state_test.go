@@ -98,12 +98,14 @@ func TestStateOfACompactedLog(t *testing.T) {
 	fs := vfs.NewMem()
 	start := raft.EntryID{Term: 4, Index: 1000}
 	s := compactedStore(t, fs, start)
-	mustHaveLogState(t, s, raft.LogState{Start: start, Last: 1000})
+	inForce := []raft.IndexedConfiguration{snapshotOf(4, 1000).Configuration}
+	mustHaveLogState(t, s, raft.LogState{Start: start, Last: 1000, Configurations: inForce})
 
 	mustSave(t, s, write(command(4, 1001, ""), command(5, 1002, ""), command(5, 1003, "")))
 	mustHaveLogState(t, s, raft.LogState{
 		Start: start, Last: 1003,
-		Spans: []raft.TermSpan{{Term: 4, First: 1001}, {Term: 5, First: 1002}},
+		Spans:          []raft.TermSpan{{Term: 4, First: 1001}, {Term: 5, First: 1002}},
+		Configurations: inForce,
 	})
 }
 

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -32,6 +34,10 @@ type Options struct {
 	Fatal func(message string)
 	// FS replaces the operating system's file system, in tests.
 	FS vfs.FS
+
+	// reclaimAfter replaces reclaimDelay, in tests that go on after a failure:
+	// Pebble does not survive a flush then.
+	reclaimAfter time.Duration
 }
 
 // Store is the durable log, hard state and identity of one node. Its methods
@@ -45,8 +51,6 @@ type Store struct {
 	counts counters
 
 	identity atomic.Pointer[Identity]
-	// start is the entry just before the first stored one.
-	start raft.EntryID
 
 	// writing is held by whoever changes the store; it guards batch, which is
 	// used again and again, and hard.
@@ -55,12 +59,15 @@ type Store struct {
 	hard    raft.HardState
 
 	// reading is held shared by readers, and alone by what must not meet one:
-	// Close, and the commit of a truncation.
+	// Close, and the commit of a truncation or a reset. A compaction may meet
+	// readers: see Entries.
 	reading sync.RWMutex
 	closed  bool
-	// last is the index of the last stored entry. Every entry after start and
-	// up to last can be read by whoever holds reading.
-	last atomic.Uint64
+	// start is the entry just before the first stored one, last is the index of
+	// the last one. Whoever holds reading can read every entry after start and
+	// up to last, unless start moves on meanwhile.
+	start atomic.Pointer[raft.EntryID]
+	last  atomic.Uint64
 }
 
 var _ node.LogStore = (*Store)(nil)
@@ -96,7 +103,9 @@ func Open(dir string, opts Options) (*Store, error) {
 		if s.lock, err = lockDirectory(dir, files); err != nil {
 			return errors.Join(err, s.fs.Close())
 		}
-		if err = s.open(pebbleOptions(files, s.lock, log, s.alarm), opts.NodeID); err != nil {
+		o := pebbleOptions(files, s.lock, log, s.alarm)
+		o.FlushDelayDeleteRange = cmp.Or(opts.reclaimAfter, reclaimDelay)
+		if err = s.open(o, opts.NodeID); err != nil {
 			return errors.Join(err, s.lock.Close(), s.fs.Close())
 		}
 		return nil
@@ -203,9 +212,11 @@ func (s *Store) load(node raft.NodeID) error {
 	if s.hard, err = mustReadRecord(s, hardStateKey, decodeHardState); err != nil {
 		return err
 	}
-	if s.start, err = mustReadRecord(s, startKey, decodeEntryID); err != nil {
+	start, err := mustReadRecord(s, startKey, decodeEntryID)
+	if err != nil {
 		return err
 	}
+	s.start.Store(&start)
 	return s.findEnd()
 }
 
@@ -229,7 +240,7 @@ func (s *Store) create(node raft.NodeID) error {
 	s.stageRecord(identityKey, encodeIdentity(id))
 	s.stageRecord(hardStateKey, encodeHardState(raft.HardState{}))
 	s.stageRecord(startKey, encodeEntryID(raft.EntryID{}))
-	if err := s.commit(); err != nil {
+	if err := s.commit(pebble.Sync); err != nil {
 		return err
 	}
 	// The first write-ahead log of a new database is made before its format is
@@ -239,6 +250,7 @@ func (s *Store) create(node raft.NodeID) error {
 		return fmt.Errorf("%q: %w", s.dir, err)
 	}
 	s.identity.Store(&id)
+	s.start.Store(&raft.EntryID{})
 	return nil
 }
 
@@ -253,14 +265,15 @@ func (s *Store) findEnd() error {
 	}
 	defer it.Close()
 
-	s.last.Store(uint64(s.start.Index))
+	start := s.start.Load().Index
+	s.last.Store(uint64(start))
 	if it.First() {
 		first, err := indexOf(it.Key())
-		if err == nil && first != s.start.Index+1 {
+		if err == nil && first != start+1 {
 			err = fmt.Errorf("%w: the log begins with entry %d", raft.ErrCorrupt, first)
 		}
 		if err != nil {
-			return s.readError(s.start.Index+1, err)
+			return s.readError(start+1, err)
 		}
 	}
 	if it.Last() {

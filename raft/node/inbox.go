@@ -29,6 +29,14 @@ type inputs struct {
 	loaded       []loadedEntries
 	written      raft.WriteID
 	applied      raft.Index
+
+	changes   []*changeRequest
+	transfers []*transferRequest
+
+	received  []*reception // snapshots that have arrived completely
+	installed bool         // the one that was to be installed is
+	ended     []*sending   // snapshots that are not being sent any more
+	compact   raft.Index   // up to where the log may be cut
 }
 
 // loadedEntries answers a raft.Load.
@@ -92,10 +100,15 @@ func (b *inbox) close() {
 }
 
 // deliver drops what does not fit: a lost message is something Raft can deal
-// with, unlike a process without memory.
+// with, unlike a process without memory. It also drops InstallSnapshot, which
+// means nothing without the state that belongs to it: that comes to the
+// receiver, which tells the loop.
 func (b *inbox) deliver(messages []raft.Message) {
 	_ = b.add(func(next *inputs) error {
 		for _, m := range messages {
+			if _, ok := m.Body.(*raft.InstallSnapshot); ok {
+				continue
+			}
 			if size := m.Size(); next.messageBytes+size <= b.maxBytes {
 				next.messages = append(next.messages, m)
 				next.messageBytes += size
@@ -159,6 +172,48 @@ func (b *inbox) applied(i raft.Index) {
 func (b *inbox) loaded(l loadedEntries) {
 	_ = b.add(func(next *inputs) error {
 		next.loaded = append(next.loaded, l)
+		return nil
+	})
+}
+
+func (b *inbox) changeMembers(r *changeRequest) error {
+	return b.add(func(next *inputs) error {
+		next.changes = append(next.changes, r)
+		return nil
+	})
+}
+
+func (b *inbox) transfer(r *transferRequest) error {
+	return b.add(func(next *inputs) error {
+		next.transfers = append(next.transfers, r)
+		return nil
+	})
+}
+
+func (b *inbox) snapshotReceived(r *reception) error {
+	return b.add(func(next *inputs) error {
+		next.received = append(next.received, r)
+		return nil
+	})
+}
+
+func (b *inbox) snapshotInstalled() {
+	_ = b.add(func(next *inputs) error {
+		next.installed = true
+		return nil
+	})
+}
+
+func (b *inbox) snapshotEnded(s *sending) {
+	_ = b.add(func(next *inputs) error {
+		next.ended = append(next.ended, s)
+		return nil
+	})
+}
+
+func (b *inbox) compactTo(i raft.Index) {
+	_ = b.add(func(next *inputs) error {
+		next.compact = max(next.compact, i)
 		return nil
 	})
 }

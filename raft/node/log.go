@@ -26,6 +26,8 @@ func (n *Node) tracer() func(raft.Event) {
 		case raft.EventTruncated:
 			logger.Info("raft: removing entries that another leader's log contradicts; they were never committed",
 				"first", e.Entry.Index, "last", e.Last)
+		case raft.EventTransfer, raft.EventInstalled:
+			logger.Info("raft: "+e.String(), "term", e.Term)
 		default:
 			if debug {
 				logger.Debug("raft: "+e.String(), "term", e.Term)

@@ -11,8 +11,13 @@ import (
 type loop struct {
 	node    *Node
 	core    *raft.Core
+	started time.Time
 	waiters waiters
 	reads   reads
+
+	changes    []*pendingChange
+	transfers  []pendingTransfer
+	installing *reception // the snapshot that the core wants installed, or nil
 
 	commands [][]byte // reused from turn to turn
 }
@@ -21,6 +26,7 @@ func newLoop(n *Node, core *raft.Core) *loop {
 	return &loop{
 		node:    n,
 		core:    core,
+		started: time.Now(),
 		waiters: waiters{max: n.cfg.MaxProposals},
 		reads:   newReads(n.cfg.MaxReads, core.Status().LastApplied),
 	}
@@ -42,6 +48,10 @@ func (l *loop) run() error {
 		case <-l.node.inbox.wake:
 		}
 		in = l.node.inbox.take(in.cleared())
+		// After the reads have arrived and before anything is done for them: a lease
+		// must still hold when it is asked for, however long this process was
+		// paused in between.
+		l.core.SetClock(uint64(time.Since(l.started)))
 		l.tell(in)
 		if ticked {
 			// After the messages: on a machine that was too busy to run this
@@ -50,6 +60,9 @@ func (l *loop) run() error {
 			l.reads.retry(l.core)
 		}
 		l.carryOut(l.core.TakeOutput())
+		l.publish()
+		l.settleChanges()
+		l.settleTransfers()
 	}
 }
 
@@ -63,6 +76,9 @@ func (l *loop) tell(in inputs) {
 		l.core.Applied(in.applied)
 		l.reads.applied(in.applied)
 	}
+	if in.installed {
+		l.snapshotInstalled()
+	}
 	for _, loaded := range in.loaded {
 		l.core.Loaded(loaded.to, loaded.entries)
 	}
@@ -72,7 +88,14 @@ func (l *loop) tell(in inputs) {
 	for _, id := range in.lost {
 		l.core.ConnectionLost(id)
 	}
+	l.snapshotsReceived(in.received)
+	l.snapshotsEnded(in.ended)
+	if in.compact != 0 {
+		l.compact(in.compact)
+	}
 	l.propose(in.proposals)
+	l.changeMembers(in.changes)
+	l.transferLeadership(in.transfers) // after what has been accepted: it stops the rest
 	l.reads.request(l.core, in.reads)
 	for _, reply := range in.statuses {
 		reply <- l.core.Status()
@@ -109,11 +132,17 @@ func (l *loop) propose(proposals []*proposal) {
 	l.waiters.add(first, accepted)
 }
 
+// refusal puts an error of the core into the words of this package's callers.
 func (l *loop) refusal(err error) error {
-	if errors.Is(err, raft.ErrNotLeader) {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader):
 		return &NotLeaderError{Leader: l.core.Leader()}
+	case errors.Is(err, raft.ErrTransferring):
+		return &NotLeaderError{} // who will lead is not known yet
+	case errors.Is(err, raft.ErrTooMuchUncommitted):
+		return ErrBusy
 	}
-	return ErrBusy
+	return err
 }
 
 // carryOut hands the core's output to those who do the work. None of this
@@ -123,13 +152,15 @@ func (l *loop) carryOut(out raft.Output) {
 		l.node.cfg.Transport.Send(out.Send)
 	}
 	if out.Write != nil || len(out.SendAfterWrite) > 0 {
-		l.node.writer.add(writeJob{out.Write, out.SendAfterWrite})
+		l.node.writer.add(writeJob{write: out.Write, after: out.SendAfterWrite})
 	}
 	if out.Apply.First != 0 {
-		l.node.apply.add(applyJob{out.Apply, l.waiters.take(l.core, out.Apply)})
+		l.node.apply.add(applyJob{apply: out.Apply, waiting: l.waiters.take(l.core, out.Apply)})
 	}
 	for _, load := range out.Load {
 		l.node.load.add(load)
 	}
 	l.reads.results(out.Reads)
+	l.install(out.Install)
+	l.sendSnapshots(out.SendSnapshot)
 }

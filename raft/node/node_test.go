@@ -13,17 +13,6 @@ import (
 	"balsa/raft"
 )
 
-// bubble runs a test in virtual time. Nodes tick for ever, so a test that waits
-// for something that never comes would, too: it ends after a virtual hour.
-func bubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		hour := time.AfterFunc(time.Hour, func() { panic("the test waits for something that does not happen") })
-		defer hour.Stop()
-		f(t)
-	})
-}
-
 func TestAProposalIsAnsweredWithItsResultAndReachesEveryNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -164,6 +153,7 @@ func TestAProposalThatWasOverwrittenIsReportedAsDropped(t *testing.T) {
 		if err := <-result; !errors.Is(err, ErrDropped) {
 			t.Errorf("error %v, want ErrDropped", err)
 		}
+		c.agree(1, 2, 3)
 		if got := strings.Join(c.kvs[old.cfg.ID].has(), " "); got != "kept kept kept" {
 			t.Errorf("the old leader has applied %q", got)
 		}
@@ -178,7 +168,8 @@ func TestAProposalThatASuccessorCommitsSucceeds(t *testing.T) {
 		old := c.leader()
 		// The entry reaches the followers, their replies do not come back in
 		// time: the leader's own disk is what is slow.
-		c.logs[old.cfg.ID].gate = make(chan struct{})
+		gate := make(chan struct{})
+		c.logs[old.cfg.ID].set(func() { c.logs[old.cfg.ID].gate = gate })
 		result := make(chan error, 1)
 		go func() {
 			_, err := old.Propose(t.Context(), []byte("kept"))
@@ -188,7 +179,7 @@ func TestAProposalThatASuccessorCommitsSucceeds(t *testing.T) {
 		c.isolate(old.cfg.ID, true)
 		c.leader()
 		c.isolate(old.cfg.ID, false)
-		close(c.logs[old.cfg.ID].gate)
+		close(gate)
 		if err := <-result; err != nil {
 			t.Errorf("error %v, want success: the entry was committed", err)
 		}
@@ -200,7 +191,8 @@ func TestAFullQueueSaysBusy(t *testing.T) {
 		c := newCluster(t, 1)
 		c.start(func(_ raft.NodeID, cfg *Config) { cfg.MaxProposals, cfg.MaxReads = 4, 4 })
 		leader := c.leader()
-		c.logs[1].gate = make(chan struct{}) // from now on nothing is written
+		gate := make(chan struct{})
+		c.logs[1].set(func() { c.logs[1].gate = gate }) // from now on nothing is written
 		errs := make(chan error, 20)
 		for range 20 {
 			go func() {
@@ -218,7 +210,7 @@ func TestAFullQueueSaysBusy(t *testing.T) {
 				t.Errorf("error %v, want ErrBusy", err)
 			}
 		}
-		close(c.logs[1].gate)
+		close(gate)
 		for range 20 - busy {
 			if err := <-errs; err != nil {
 				t.Errorf("a proposal that was accepted: %v", err)
@@ -232,9 +224,7 @@ func TestAFailedWriteStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
 		leader := c.leader()
 		for _, log := range c.logs {
-			log.mu.Lock()
-			log.err = errDisk
-			log.mu.Unlock()
+			log.set(func() { log.err = errDisk })
 		}
 		if _, err := leader.Propose(t.Context(), []byte("x")); !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("proposal: error %v, want ErrOutcomeUnknown", err)
@@ -259,9 +249,7 @@ func TestAFailedApplyStopsTheNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 1).start(nil)
 		leader := c.leader()
-		c.kvs[1].mu.Lock()
-		c.kvs[1].err = errDisk
-		c.kvs[1].mu.Unlock()
+		c.kvs[1].set(func() { c.kvs[1].err = errDisk })
 		if _, err := leader.Propose(t.Context(), []byte("x")); !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("error %v, want ErrOutcomeUnknown: it is committed", err)
 		}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"balsa/raft"
@@ -64,16 +65,40 @@ func (s *stage[T]) close() {
 	s.cond.Signal()
 }
 
-// writeJob is a write and the messages that wait for it and for all before it.
+// writeJob is a write and the messages that wait for it and for all before it;
+// or, if compact is set, the order to remove all entries up to that one.
 type writeJob struct {
-	write *raft.Write
-	after []raft.Message
+	write   *raft.Write
+	after   []raft.Message
+	compact raft.EntryID
 }
 
 // write is the log writer: it makes everything that is queued durable with one
 // sync, however many writes that are, and then lets go of the messages that
-// waited for it.
+// waited for it. A compaction keeps its place among the writes, so that it never
+// meets a log that is another one by then.
 func (n *Node) write(jobs []writeJob) error {
+	for len(jobs) > 0 {
+		compaction := slices.IndexFunc(jobs, func(job writeJob) bool { return job.compact.Index != 0 })
+		if compaction < 0 {
+			return n.save(jobs)
+		}
+		if err := n.save(jobs[:compaction]); err != nil {
+			return err
+		}
+		if err := n.compactLog(jobs[compaction].compact); err != nil {
+			return err
+		}
+		jobs = jobs[compaction+1:]
+	}
+	return nil
+}
+
+// save does the writes of one sync.
+func (n *Node) save(jobs []writeJob) error {
+	if len(jobs) == 0 {
+		return nil
+	}
 	var writes []raft.Write
 	var toPeers, toSelf []raft.Message
 	for _, job := range jobs {
@@ -94,6 +119,7 @@ func (n *Node) write(jobs []writeJob) error {
 			return fmt.Errorf("writing the log failed: %w", err)
 		}
 		last = writes[len(writes)-1].ID
+		n.compactor.wrote(writes)
 	}
 	if len(toPeers) > 0 {
 		n.cfg.Transport.Send(toPeers)
@@ -102,41 +128,51 @@ func (n *Node) write(jobs []writeJob) error {
 	return nil
 }
 
-// applyJob is a run of committed entries and those who wait for their results.
+// applyJob is a run of committed entries and those who wait for their results;
+// or, if install is set, a snapshot to install.
 type applyJob struct {
 	apply   raft.Apply
 	waiting []waiter
+	install *reception
 }
 
 // maxLoadForApply bounds, in bytes, what the applier reads back from the log at
 // a time.
 const maxLoadForApply = 4 << 20
 
-// applyEntries is the applier.
-func (n *Node) applyEntries(jobs []applyJob) error {
+// applyJobs is the applier.
+func (n *Node) applyJobs(jobs []applyJob) error {
 	for _, job := range jobs {
-		if job.apply.Entries != nil {
-			if err := n.applyBatch(job.apply.Entries, job.waiting); err != nil {
-				return err
-			}
-			continue
+		var err error
+		switch {
+		case job.install != nil:
+			err = n.installSnapshot(job.install)
+		case job.apply.Entries != nil:
+			err = n.applyBatch(job.apply.Entries, job.waiting)
+		default:
+			err = n.applyFromLog(job)
 		}
-		for next := job.apply.First; next <= job.apply.Last; {
-			entries, err := n.cfg.Log.Entries(next, job.apply.Last, maxLoadForApply)
-			if err != nil {
-				return fmt.Errorf("reading the log to apply it failed: %w", err)
-			}
-			if len(entries) == 0 {
-				return fmt.Errorf("the log does not hold entry %d, which is committed", next)
-			}
-			if err := n.applyBatch(entries, job.waiting); err != nil {
-				return err
-			}
-			next = entries[len(entries)-1].Index + 1
-			if n.isStopping() {
-				return nil
-			}
+		if err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// applyFromLog applies entries that the core had no longer in memory.
+func (n *Node) applyFromLog(job applyJob) error {
+	for next := job.apply.First; next <= job.apply.Last && !n.isStopping(); {
+		entries, err := n.cfg.Log.Entries(next, job.apply.Last, maxLoadForApply)
+		if err != nil {
+			return fmt.Errorf("reading the log to apply it failed: %w", err)
+		}
+		if len(entries) == 0 {
+			return fmt.Errorf("the log does not hold entry %d, which is committed", next)
+		}
+		if err := n.applyBatch(entries, job.waiting); err != nil {
+			return err
+		}
+		next = entries[len(entries)-1].Index + 1
 	}
 	return nil
 }
@@ -154,7 +190,9 @@ func (n *Node) applyBatch(entries []raft.Entry, waiting []waiter) error {
 			w.proposal.finish(outcome{result: results[w.id.Index-first]}) // rule:client.applied §5.3 answer after the entry is applied
 		}
 	}
+	n.appliedIndex.Store(uint64(last))
 	n.inbox.applied(last)
+	n.compactor.applied(entries)
 	return nil
 }
 

@@ -7,11 +7,21 @@ import (
 	"balsa/raft"
 )
 
-// readWaiter waits until a linearizable read may be served.
+// readWaiter waits until a read may be served.
 type readWaiter struct {
-	ctx  context.Context
-	done chan readOutcome // receives exactly one, or none if the node stops
+	ctx   context.Context
+	proof proof
+	done  chan readOutcome // receives exactly one, or none if the node stops
 }
+
+// proof is what a read wants to know its leader by.
+type proof int
+
+const (
+	byQuorum proof = iota // a majority says so
+	byLease               // a majority said so a moment ago
+	proofs
+)
 
 type readOutcome struct {
 	index raft.Index
@@ -19,14 +29,14 @@ type readOutcome struct {
 }
 
 // reads are the linearizable reads of this node's clients. All that arrive in
-// one turn of the loop share one read of the core.
+// one turn of the loop and want the same proof share one read of the core.
 type reads struct {
 	max     int
 	waiting int // how many readWaiters there are in the three places below
 	nextID  uint64
 
 	// unasked wait until a leader is known.
-	unasked []*readWaiter
+	unasked [proofs][]*readWaiter
 	// asked wait for the core's answer, by the id of the core's read.
 	asked map[uint64][]*readWaiter
 	// confirmed wait until the state machine has caught up with their index.
@@ -57,36 +67,48 @@ func (r *reads) request(core *raft.Core, arrived []*readWaiter) {
 			continue
 		}
 		r.waiting++
-		r.unasked = append(r.unasked, w)
+		r.unasked[w.proof] = append(r.unasked[w.proof], w)
 	}
 	if len(arrived) > 0 {
 		r.ask(core)
 	}
 }
 
-// ask requests one read of the core for all that are unasked.
+// ask requests one read of the core for all that are unasked, and another one
+// for those who want the other proof.
 func (r *reads) ask(core *raft.Core) {
-	if len(r.unasked) == 0 || core.Leader() == raft.None {
+	if core.Leader() == raft.None {
 		return
 	}
-	r.nextID++
-	r.asked[r.nextID] = r.unasked
-	r.unasked = nil
-	core.ReadIndex(r.nextID)
+	for proof := range proofs {
+		if len(r.unasked[proof]) == 0 {
+			continue
+		}
+		r.nextID++
+		r.asked[r.nextID] = r.unasked[proof]
+		r.unasked[proof] = nil
+		if proof == byLease {
+			core.LeaseRead(r.nextID)
+		} else {
+			core.ReadIndex(r.nextID)
+		}
+	}
 }
 
 // retry asks again for reads that failed because there was no leader or it
 // changed, and forgets those that nobody waits for any more.
 func (r *reads) retry(core *raft.Core) {
-	kept := r.unasked[:0]
-	for _, w := range r.unasked {
-		if w.ctx.Err() == nil {
-			kept = append(kept, w)
+	for proof, waiters := range r.unasked {
+		kept := waiters[:0]
+		for _, w := range waiters {
+			if w.ctx.Err() == nil {
+				kept = append(kept, w)
+			}
 		}
+		r.waiting -= len(waiters) - len(kept)
+		clear(waiters[len(kept):])
+		r.unasked[proof] = kept
 	}
-	r.waiting -= len(r.unasked) - len(kept)
-	clear(r.unasked[len(kept):])
-	r.unasked = kept
 	r.ask(core)
 }
 
@@ -96,7 +118,9 @@ func (r *reads) results(results []raft.ReadResult) {
 		waiters := r.asked[result.ID]
 		delete(r.asked, result.ID)
 		if result.Failed {
-			r.unasked = append(r.unasked, waiters...)
+			for _, w := range waiters {
+				r.unasked[w.proof] = append(r.unasked[w.proof], w)
+			}
 			continue
 		}
 		r.confirmed = append(r.confirmed, confirmedReads{result.Index, waiters})

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -118,4 +119,19 @@ func (w *waiters) settle(core *raft.Core, waiting waiter, taken []waiter) []wait
 		return taken
 	}
 	return append(taken, waiting)
+}
+
+// covered removes those who wait for an index up to i, where a snapshot has taken
+// the place of the entries. Their entries may be among those whose effect it
+// holds, or have been overwritten by others: the snapshot does not say.
+func (w *waiters) covered(i raft.Index) {
+	covered := func(waiting waiter) bool {
+		if waiting.id.Index > i {
+			return false
+		}
+		waiting.proposal.finish(outcome{err: fmt.Errorf("%w: a snapshot has taken the place of the log", ErrOutcomeUnknown)})
+		return true
+	}
+	w.current = slices.DeleteFunc(w.current, covered)
+	w.earlier = slices.DeleteFunc(w.earlier, covered)
 }

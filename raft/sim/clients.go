@@ -32,7 +32,9 @@ type proposal struct {
 // read is a request to read a key, at a node.
 type read struct {
 	request *request
-	key     string
+	key     int
+	// byLease says that the leader's lease is good enough.
+	byLease bool
 	// floor is the highest index that any server had committed when the read was
 	// asked for: it must see all that was committed, and thus all that was
 	// acknowledged, up to there.
@@ -54,9 +56,14 @@ func (c *client) ask() {
 	if !w.chaos {
 		return
 	}
-	request, likesLeaders := w.put, 0.9
+	ask, likesLeaders := w.put, 0.9
 	if w.clientRandom.chance(w.options.Workload.Reads) {
-		request, likesLeaders = w.get, 0.3
+		byLease := w.clientRandom.chance(w.options.Workload.LeaseReads)
+		ask = func(n *node, c *client, key int) *request { return w.get(n, c, key, byLease) }
+		likesLeaders = 0.3
+		if byLease {
+			likesLeaders = 0.7 // whoever still believes it leads
+		}
 	}
 	n := pick(w.clientRandom, w.nodes...)
 	if leaders := w.leaders(); len(leaders) > 0 && w.clientRandom.chance(likesLeaders) {
@@ -66,7 +73,7 @@ func (c *client) ask() {
 		c.thinks()
 		return
 	}
-	r := request(n, c, w.clientRandom.IntN(w.options.Workload.Keys))
+	r := ask(n, c, w.clientRandom.IntN(w.options.Workload.Keys))
 	w.at(w.now+ticks(4*w.options.Core.ElectionTicks), func() { w.close(r, Unknown) })
 }
 
@@ -80,17 +87,21 @@ func (w *world) put(n *node, c *client, key int) *request {
 }
 
 // get asks a node for the value of a key.
-func (w *world) get(n *node, c *client, key int) *request {
+func (w *world) get(n *node, c *client, key int, byLease bool) *request {
 	w.operations++
 	request := w.request(n, c, Get, keyName(key), "")
 	id := w.operations
 	n.receive(func() {
 		n.asked[id] = &read{
-			request: request, key: keyName(key),
+			request: request, key: key, byLease: byLease,
 			floor: w.oracle.committed(), asLeader: n.core.Role() == raft.Leader,
 		}
-		w.oracle.askedRead(n, id)
-		n.core.ReadIndex(id)
+		w.oracle.askedRead(n, id, byLease)
+		if byLease {
+			n.core.LeaseRead(id)
+		} else {
+			n.core.ReadIndex(id)
+		}
 	})
 	return request
 }
@@ -161,6 +172,21 @@ func (n *node) resolve(e raft.Entry) {
 	n.serveReads()
 }
 
+// covered gives up on the proposals whose entries are part of a snapshot: whether
+// it was they that took effect cannot be told any more.
+func (n *node) covered(last raft.Index) {
+	for i, proposals := range n.proposed {
+		if i > last {
+			continue
+		}
+		for _, p := range proposals {
+			n.w.close(p.request, Unknown)
+		}
+		delete(n.proposed, i)
+	}
+	n.serveReads()
+}
+
 // answered takes the core's answers to reads.
 func (n *node) answered(results []raft.ReadResult) {
 	for _, result := range results {
@@ -190,7 +216,7 @@ func (n *node) serveReads() {
 			continue
 		}
 		if r.request.open {
-			n.w.history[r.request.place].Value = n.machine.values[r.key]
+			n.w.history[r.request.place].Value = valueName(n.machine.values[r.key])
 			n.w.close(r.request, Done)
 		}
 	}

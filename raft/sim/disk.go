@@ -18,9 +18,14 @@ type disk struct {
 	busyUntil Time
 }
 
+// pendingWrite is a write under way, or the removal of the beginning of the log,
+// for which the log writer finds the time between two writes.
 type pendingWrite struct {
-	write *raft.Write
-	// release are the messages that may leave when the write is durable.
+	write   *raft.Write
+	compact raft.EntryID
+	// report is the newest write that is durable when this is finished, or zero.
+	report raft.WriteID
+	// release are the messages that may leave then.
 	release    []raft.Message
 	finishesAt Time
 }
@@ -41,9 +46,15 @@ func (n *node) write(write *raft.Write, release []raft.Message) {
 		return
 	}
 	n.w.stats.Writes++
-	d.busyUntil = max(d.busyUntil, n.w.now+n.hostDelay(n.w.faults.DiskTicks))
 	// A copy: the list belongs to the core's output, and this one will grow.
-	d.unfinished = append(d.unfinished, &pendingWrite{write, append([]raft.Message(nil), release...), d.busyUntil})
+	n.startWriting(&pendingWrite{write: write, report: write.ID, release: append([]raft.Message(nil), release...)})
+}
+
+func (n *node) startWriting(p *pendingWrite) {
+	d := &n.disk
+	d.busyUntil = max(d.busyUntil, n.w.now+n.hostDelay(n.w.faults.DiskTicks))
+	p.finishesAt = d.busyUntil
+	d.unfinished = append(d.unfinished, p)
 	incarnation := n.incarnation
 	n.w.at(d.busyUntil, func() {
 		if n.incarnation == incarnation {
@@ -61,13 +72,18 @@ func (n *node) writeFinished() {
 		// The group is not complete. Nothing leaves before it is.
 		next := unfinished[0]
 		next.release = append(done.release, next.release...)
+		next.report = max(done.report, next.report)
 		n.w.stats.GroupedWrites++
 		return
 	}
-	if n.crashPoint("written, not reported, messages not sent") {
+	if done.report == 0 && len(done.release) == 0 || n.crashPoint("written, not reported, messages not sent") {
 		return
 	}
-	report := func() { n.receive(func() { n.core.Written(done.write.ID) }) }
+	report := func() {
+		if done.report != 0 {
+			n.receive(func() { n.core.Written(done.report) })
+		}
+	}
 	release := func() { n.release(done.release) }
 	first, second := report, release
 	if n.random.IntN(2) == 0 {
@@ -88,10 +104,18 @@ func (n *node) finishWrite() *pendingWrite {
 	d := &n.disk
 	done := d.unfinished[0]
 	d.unfinished = d.unfinished[1:]
+	if done.write == nil {
+		n.w.oracle.cutsDisk(n, done.compact)
+		d.log.compact(done.compact)
+		return done
+	}
 	n.w.oracle.becomesDurable(n, done.write)
 	d.hardState, d.lastWrite = done.write.HardState, done.write.ID
-	if !d.log.write(done.write) {
-		n.w.violated("Storage", n.id.String()+": the write "+done.write.String()+" would leave a hole after "+d.log.lastID().String())
+	if err := d.log.write(done.write, n.w.oracle.resetChain(done.write)); err != nil {
+		n.w.violated("Storage", n.id.String()+": the write "+done.write.String()+" "+err.Error())
+	}
+	if done.write.Reset != nil {
+		n.install.stage = notInstalling
 	}
 	return done
 }

@@ -28,6 +28,17 @@ func (w *world) scheduleFaults() {
 			n.pause(w.faultRandom.around(f.PauseTicks))
 		}
 	})
+	w.repeatedly(f.CompactEvery, func() {
+		if n := w.someNode(); n.up {
+			n.compact(w.faultRandom.chance(f.Brutal))
+		}
+	})
+	w.repeatedly(f.DiskFullEvery, func() {
+		w.someNode().diskFullUntil = w.now + w.faultRandom.around(f.DiskFullTicks)
+	})
+	w.repeatedly(f.ChangeEvery, w.changeMembers)
+	w.repeatedly(f.TransferEvery, w.transferLeadership)
+	w.repeatedly(f.WipeEvery, func() { w.wipe(w.someNode()) })
 	w.repeatedly(f.FalseHintEvery, func() {
 		if n, other := w.someNode(), w.someNode(); n.up && n != other {
 			w.stats.FalseHints++
@@ -75,10 +86,13 @@ func (w *world) repeatedly(meanTicks int, do func()) {
 }
 
 // someNode picks a node: in a third of the cases the leader, which has the most
-// to lose.
+// to lose, otherwise mostly a voter.
 func (w *world) someNode() *node {
 	if leader := w.leader(); leader != nil && w.faultRandom.IntN(3) == 0 {
 		return leader
+	}
+	if w.faultRandom.IntN(4) > 0 {
+		return pick(w.faultRandom, w.voters()...)
 	}
 	return pick(w.faultRandom, w.nodes...)
 }
@@ -102,7 +116,12 @@ func (w *world) crashed(n *node) {
 	for _, other := range w.nodes {
 		w.trueHint(other, n)
 	}
-	w.at(w.now+w.faultRandom.around(max(1, w.faults.DownTicks)), func() {
+	down := w.faultRandom.around(max(1, w.faults.DownTicks))
+	if w.faultRandom.chance(w.faults.QuickRestart) {
+		w.stats.QuickRestarts++
+		down = w.faultRandom.between(0, Tick)
+	}
+	w.at(w.now+down, func() {
 		if w.chaos && !n.up {
 			n.start()
 		}

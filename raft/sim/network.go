@@ -31,24 +31,65 @@ func newNetwork(w *world) network {
 	return n
 }
 
-func (net *network) link(m raft.Message) *link { return &net.links[m.From-1][m.To-1] }
+func (net *network) link(from, to *node) *link { return &net.links[from.id-1][to.id-1] }
 
 // send takes a message from a node.
-func (net *network) send(m raft.Message) {
-	w := net.w
+func (net *network) send(from *node, m raft.Message) {
+	to, instance := net.w.node(m.To), from.instance
+	m = net.encoded(m)
+	extra := Time(0)
+	if _, order := m.Body.(*raft.TimeoutNow); order && net.random.IntN(3) == 0 {
+		extra = net.random.between(0, ticks(net.w.faults.OrderTicks))
+	}
+	net.delayed(from, to, extra, func() { to.receive(func() { to.step(m, instance) }) })
+}
+
+// carry takes anything else from a node to another one.
+func (net *network) carry(from, to *node, arrives func()) { net.delayed(from, to, 0, arrives) }
+
+// delayed lets something arrive once, twice or never. It only reaches the server
+// that it was sent to: if that has lost its disk by then, there is another one in
+// its place.
+func (net *network) delayed(from, to *node, extra Time, arrives func()) {
+	w, instance := net.w, to.instance
 	w.stats.Messages++
-	if net.link(m).cut || net.random.chance(net.w.faults.Loss) {
+	if !net.connects(from, to) {
+		w.stats.Members.MessagesRefused++
+		return
+	}
+	if net.link(from, to).cut || net.random.chance(w.faults.Loss) {
 		w.stats.Lost++
 		return
 	}
-	m = net.encoded(m)
-	deliver := func() { net.deliver(m) }
-	delay := net.delay(m)
+	deliver := func() {
+		if !to.up || to.instance != instance {
+			w.stats.Lost++
+			return
+		}
+		arrives()
+	}
+	delay := net.delay(from, to) + extra
 	w.at(w.now+delay, deliver)
 	if net.random.chance(w.faults.Duplicate) {
 		w.stats.Duplicated++
 		w.at(w.now+delay+net.random.between(0, ticks(w.faults.DuplicateTicks)), deliver)
 	}
+}
+
+// connects reports whether two servers talk to each other: when their processes
+// meet, each says which disk it has, and each may refuse the other (thesis 3.8).
+func (net *network) connects(from, to *node) bool {
+	return from.admits(to) && (!to.up || to.admits(from))
+}
+
+// admits reports whether a server talks to another one: not if the other's disk
+// is not the one that was admitted under its id, and not if it was removed.
+func (n *node) admits(peer *node) bool {
+	latest := n.core.Configuration()
+	if m, known := latest.Configuration.Member(peer.id); known {
+		return peer.is(m)
+	}
+	return latest.Index > n.core.CommitIndex() || !latest.Configuration.WasRemoved(peer.id, peer.instance)
 }
 
 // encoded passes some of the messages through their binary form.
@@ -66,27 +107,18 @@ func (net *network) encoded(m raft.Message) raft.Message {
 
 const shortestDelay = Tick / 20
 
-func (net *network) delay(m raft.Message) Time {
+func (net *network) delay(from, to *node) Time {
 	w := net.w
-	delay := net.random.between(shortestDelay, max(net.w.faults.MaxDelay, shortestDelay))
-	if net.random.chance(net.w.faults.Late) {
+	delay := net.random.between(shortestDelay, max(w.faults.MaxDelay, shortestDelay))
+	if net.random.chance(w.faults.Late) {
 		w.stats.Late++
-		delay += net.random.between(0, ticks(net.w.faults.LateTicks))
+		delay += net.random.between(0, ticks(w.faults.LateTicks))
 	}
-	if clogged := net.link(m).cloggedUntil - w.now; clogged > 0 {
+	if clogged := net.link(from, to).cloggedUntil - w.now; clogged > 0 {
 		w.stats.Clogged++
 		delay += clogged
 	}
 	return delay
-}
-
-func (net *network) deliver(m raft.Message) {
-	to := net.w.node(m.To)
-	if !to.up {
-		net.w.stats.Lost++
-		return
-	}
-	to.receive(func() { to.core.Step(m) })
 }
 
 // heal repairs every link. What a clogged link holds still comes late.
@@ -117,64 +149,24 @@ func (net *network) isolate(n *node) {
 	net.partition(func(from, to int) bool { return from != place && to != place })
 }
 
-// shapes are the ways in which a network falls apart. Each gets the nodes in
-// random order and returns which of them, by their places in that order, still
-// reach which.
-var shapes = []struct {
-	name      string
-	connected func(r random, places int) func(from, to int) bool
-}{
-	{"two halves", func(r random, places int) func(from, to int) bool {
-		split := 1 + r.IntN(max(1, places-1))
-		return func(from, to int) bool { return (from < split) == (to < split) }
-	}},
-	{"one cut off", func(_ random, _ int) func(from, to int) bool {
-		return func(from, to int) bool { return from != 0 && to != 0 }
-	}},
-	{"one hears nobody", func(_ random, _ int) func(from, to int) bool {
-		return func(_, to int) bool { return to != 0 }
-	}},
-	{"one is heard by nobody", func(_ random, _ int) func(from, to int) bool {
-		return func(from, _ int) bool { return from != 0 }
-	}},
-	{"two do not reach each other", func(_ random, _ int) func(from, to int) bool {
-		return func(from, to int) bool { return from+to != 1 }
-	}},
-	{"a bridge between two halves", func(_ random, places int) func(from, to int) bool {
-		half := 1 + (places-1)/2
-		return func(from, to int) bool { return from == 0 || to == 0 || (from < half) == (to < half) }
-	}},
-	{"a chain", func(_ random, _ int) func(from, to int) bool {
-		return func(from, to int) bool { return from-to == 1 || to-from == 1 }
-	}},
-	{"only one reaches a majority", func(_ random, _ int) func(from, to int) bool {
-		return func(from, to int) bool { return from == 0 || to == 0 }
-	}},
-	{"a ring of majorities", func(_ random, places int) func(from, to int) bool {
-		return func(from, to int) bool {
-			distance := (from - to + places) % places
-			return min(distance, places-distance) <= (places+1)/4
-		}
-	}},
-	{"links cut at random", func(r random, places int) func(from, to int) bool {
-		cut := make([]bool, places*places)
-		for i := range cut {
-			cut[i] = r.IntN(3) == 0
-		}
-		return func(from, to int) bool { return !cut[from*places+to] }
-	}},
-}
-
-// fallApart partitions the network in a random way. In half of the cases the
+// fallApart partitions the network in a random way. The shape is that of the
+// voters; each other server goes along with one of them. In half of the cases the
 // leader has the first place, which is the one that most shapes treat badly.
 func (net *network) fallApart() {
-	places := net.random.Perm(len(net.links))
+	voters := net.w.voters()
+	places := make([]int, len(net.links))
+	for i := range places {
+		places[i] = net.random.IntN(len(voters))
+	}
+	for place, i := range net.random.Perm(len(voters)) {
+		places[voters[i].id-1] = place
+	}
 	if leader := net.w.leader(); leader != nil && net.random.IntN(2) == 0 {
 		first, l := slices.Index(places, 0), int(leader.id)-1
 		places[first], places[l] = places[l], places[first]
 	}
 	shape := pick(net.random, shapes...)
-	connected := shape.connected(net.random, len(places))
+	connected := shape.connected(net.random, len(voters))
 	net.w.note(nil, "partition: %s", shape.name)
 	net.w.stats.Partitions++
 	net.partition(func(from, to int) bool { return connected(places[from], places[to]) })

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"math"
 	"runtime/debug"
 
 	"balsa/raft"
@@ -12,7 +11,9 @@ import (
 type world struct {
 	queue
 	options Options
-	nodes   []*node
+	// nodes are all servers that there are, members or not, in the order of their
+	// ids.
+	nodes []*node
 	network network
 	clients []*client
 	oracle  *oracle
@@ -22,8 +23,12 @@ type world struct {
 	faults Faults
 	chaos  bool
 
-	faultRandom, clientRandom random
-	operations                uint64
+	faultRandom, clientRandom, operatorRandom random
+	// operations, instances and pictures count those that there have been.
+	operations, instances, pictures uint64
+	targetVoters                    int // how many the operators want
+	// drifts says that clocks run at rates that differ by more than leases allow.
+	drifts bool
 	history                   []Operation
 	recorder                  recorder
 	stats                     Statistics
@@ -55,14 +60,16 @@ func Run(o Options) (Result, error) {
 func newWorld(o Options) *world {
 	w := &world{
 		options: o, faults: *o.Faults, chaos: true,
-		faultRandom:  newRandom(o.Seed, "faults"),
-		clientRandom: newRandom(o.Seed, "clients"),
-		recorder:     newRecorder(o),
+		faultRandom:    newRandom(o.Seed, "faults"),
+		clientRandom:   newRandom(o.Seed, "clients"),
+		operatorRandom: newRandom(o.Seed, "operators"),
+		recorder:       newRecorder(o),
+		targetVoters:   o.Nodes,
+		drifts:         o.clocksDriftTooMuch(),
 	}
 	w.oracle = newOracle(w)
-	for i := range o.Nodes {
-		id := raft.NodeID(i + 1)
-		w.nodes = append(w.nodes, &node{w: w, id: id, random: newRandom(o.Seed, id.String()), machine: newMachine()})
+	for i := range o.Pool {
+		w.nodes = append(w.nodes, newNode(w, raft.NodeID(i+1)))
 	}
 	w.network = newNetwork(w)
 	for i := range o.Workload.Clients {
@@ -86,7 +93,8 @@ func (w *world) run() {
 	w.checkWrites()
 }
 
-// begin starts all nodes of a new cluster and its clients.
+// begin starts the founders of a new cluster, servers that wait to be members of
+// it, and its clients.
 func (w *world) begin() {
 	w.found()
 	for _, n := range w.nodes {
@@ -98,11 +106,12 @@ func (w *world) begin() {
 	w.scheduleFaults()
 }
 
-// found writes the founding entry to every disk.
+// found writes the founding entry to the disks of the founders.
 func (w *world) found() {
+	founders := w.nodes[:w.options.Nodes]
 	var configuration raft.Configuration
-	for _, n := range w.nodes {
-		configuration.Members = append(configuration.Members, raft.Member{ID: n.id, Votes: true})
+	for _, n := range founders {
+		configuration.Members = append(configuration.Members, n.member(true))
 	}
 	entry, err := raft.FoundingEntry(configuration)
 	if err != nil {
@@ -110,11 +119,13 @@ func (w *world) found() {
 		return
 	}
 	founding := &raft.Write{HardState: raft.FoundingHardState(), Entries: []raft.Entry{entry}}
-	for _, n := range w.nodes {
+	for _, n := range founders {
 		n.disk.hardState = founding.HardState
-		n.disk.log.write(founding)
+		if err := n.disk.log.write(founding, 0); err != nil {
+			w.violated("Founding", err.Error())
+		}
 	}
-	w.oracle.chains[entry.ID()] = w.nodes[0].disk.log.at(1).chain
+	w.oracle.founded(&founders[0].disk.log)
 }
 
 // until lets events happen until a condition is true, or the deadline passes, or
@@ -153,10 +164,9 @@ func (w *world) checkWrites() {
 		return
 	}
 	effects := map[string]int{}
-	for _, e := range w.nodes[0].disk.log.read(1, w.oracle.committed(), math.MaxInt) {
-		if e.Kind == raft.EntryCommand {
-			_, value := decodeCommand(e.Data)
-			effects[value]++
+	for _, c := range w.oracle.commits {
+		if c.operation != 0 {
+			effects[valueName(c.operation)]++
 		}
 	}
 	for _, op := range w.history {
@@ -199,4 +209,16 @@ func (w *world) leader() *node {
 		}
 	}
 	return leader
+}
+
+// voters are those of the newest committed configuration: those of both halves if
+// it is joint.
+func (w *world) voters() []*node {
+	var voters []*node
+	for _, m := range w.oracle.newestConfiguration().Configuration.Members {
+		if m.Votes || m.VotedBefore {
+			voters = append(voters, w.node(m.ID))
+		}
+	}
+	return voters
 }
