@@ -49,16 +49,31 @@ func (d *door) registerCluster(api huma.API) {
 }
 
 func (d *door) cluster(ctx context.Context, _ *struct{}) (*clusterOutput, error) {
+	status, err := d.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &clusterOutput{Body: status}, nil
+}
+
+// status asks for the cluster's status. No list in it is nil, and an error is a
+// problem.
+func (d *door) status(ctx context.Context) (wire.ClusterStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.config.RequestTimeout)
 	defer cancel()
 	status, err := d.config.Cluster.Status(ctx)
 	if err != nil {
-		return nil, d.failed(err)
+		return status, d.failed(err)
 	}
 	status.Voters = orEmpty(status.Voters)
 	status.Learners = orEmpty(status.Learners)
 	status.Members = orEmpty(status.Members)
-	return &clusterOutput{Body: status}, nil
+	if c := status.Change; c != nil {
+		status.Change = &wire.PendingChange{
+			Joint: c.Joint, Committed: c.Committed, OldVoters: orEmpty(c.OldVoters), NewVoters: orEmpty(c.NewVoters),
+		}
+	}
+	return status, nil
 }
 
 // orEmpty makes a list that JSON writes as [] and not as null.

@@ -27,6 +27,22 @@ func TestClusterAnswersInTheDocumentedForm(t *testing.T) {
 		`"state":"ready","message":"leading"}`)
 }
 
+// What is known only at times is there when it is known.
+func TestClusterTellsWhatIsGoingOn(t *testing.T) {
+	caughtUp := 43
+	server := serve(t, &apitest.Store{}, &apitest.Cluster{StatusValue: wire.ClusterStatus{
+		ClusterID: "c", NodeID: 7, Role: "leader", Term: 2, LeaderID: 7, CommitIndex: 14, AppliedIndex: 13, FirstIndex: 9, LastIndex: 15,
+		Voters: []uint64{7}, Learners: []uint64{9}, ConfigurationIndex: 12, Change: &wire.PendingChange{Joint: true, NewVoters: []uint64{7}}, TransferTo: 8,
+		Receiving: &wire.SnapshotProgress{From: 8, Index: 5, Bytes: 1, Size: 4}, State: "ready", Message: "leading",
+		Members: []wire.Member{{ID: 9, CaughtUp: &caughtUp, Snapshot: &wire.SnapshotProgress{From: 7, Index: 9, Bytes: 2, Size: 3}, Note: "catching up"}},
+	}})
+	wantBody(t, send(t, "GET", server.URL+"/api/cluster", ""), 200, `{"cluster_id":"c","node_id":7,"role":"leader","term":2,"leader_id":7,`+
+		`"commit_index":14,"applied_index":13,"first_index":9,"last_index":15,"voters":[7],"learners":[9],"configuration_index":12,`+
+		`"change":{"joint":true,"committed":false,"old_voters":[],"new_voters":[7]},"transfer_to":8,"receiving":{"from":8,"index":5,"bytes":1,"size":4},`+
+		`"members":[{"id":9,"instance_id":"","rpc_addr":"","api_addr":"","gossip_addr":"","status":"","role":"",`+
+		`"caught_up_percent":43,"snapshot":{"from":7,"index":9,"bytes":2,"size":3},"note":"catching up"}],"state":"ready","message":"leading"}`)
+}
+
 func TestListsOfTheClusterAreNeverNull(t *testing.T) {
 	server := serve(t, &apitest.Store{}, &apitest.Cluster{StatusValue: wire.ClusterStatus{NodeID: 7, Role: "follower",
 		State: "waiting", Message: "waiting for 3 servers: have 1"}})

@@ -113,44 +113,56 @@ func cutPlainString(text []byte) (content, rest []byte, ok bool) {
 	return text[:end:end], text[end+1:], true
 }
 
-// decodeStrictWrite is for every other body. It is stricter than encoding/json:
-// what that package would quietly replace or ignore (bytes that are no UTF-8,
-// half a surrogate pair, an unknown field, a second document) is an error, so
-// that what is stored is what was meant.
+// decodeStrictWrite is for every other body.
 func decodeStrictWrite(body []byte) (key, value []byte, err error) {
-	if !utf8.Valid(body) {
-		return nil, nil, newProblem(wire.MalformedRequest, "the body is not valid UTF-8; PUT /api/kv/{key} takes any bytes")
-	}
-	if hasLoneSurrogate(body) {
-		return nil, nil, newProblem(wire.MalformedRequest, `the body has half a surrogate pair (\ud800 to \udfff), which is no character`)
-	}
 	var request struct {
 		Key   *string `json:"key"`
 		Value *string `json:"value"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&request); err != nil {
-		return nil, nil, decodeProblem(err)
+	const want = `; want {"key":"...","value":"..."}`
+	if !utf8.Valid(body) { // decodeStrict would say so, but not where such bytes can go
+		return nil, nil, newProblem(wire.MalformedRequest, "the body is not valid UTF-8; PUT /api/kv/{key} takes any bytes")
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, nil, newProblem(wire.MalformedRequest, "the body goes on after the JSON document")
+	if err := decodeStrict(body, &request, want); err != nil {
+		return nil, nil, err
 	}
 	switch {
 	case request.Key == nil:
-		return nil, nil, newProblem(wire.InvalidRequest, `"key" is missing; want {"key":"...","value":"..."}`)
+		return nil, nil, newProblem(wire.InvalidRequest, `"key" is missing`+want)
 	case request.Value == nil:
-		return nil, nil, newProblem(wire.InvalidRequest, `"value" is missing; want {"key":"...","value":"..."} (an empty value is "")`)
+		return nil, nil, newProblem(wire.InvalidRequest, `"value" is missing`+want+` (an empty value is "")`)
 	case *request.Key == "":
 		return nil, nil, newProblem(wire.InvalidRequest, "the key is empty")
 	}
 	return []byte(*request.Key), []byte(*request.Value), nil
 }
 
+// decodeStrict reads a JSON document into v, which is a pointer to a struct. It
+// is stricter than encoding/json: what that package would quietly replace or
+// ignore (bytes that are no UTF-8, half a surrogate pair, an unknown field, a
+// second document) is an error, so that what is done is what was meant. Errors
+// end with want, which says what the document should look like.
+func decodeStrict(body []byte, v any, want string) error {
+	if !utf8.Valid(body) {
+		return newProblem(wire.MalformedRequest, "the body is not valid UTF-8")
+	}
+	if hasLoneSurrogate(body) {
+		return newProblem(wire.MalformedRequest, `the body has half a surrogate pair (\ud800 to \udfff), which is no character`)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return decodeProblem(err, want)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return newProblem(wire.MalformedRequest, "the body goes on after the JSON document")
+	}
+	return nil
+}
+
 // decodeProblem tells a body that is no JSON (400) from JSON that says the
 // wrong thing (422).
-func decodeProblem(err error) error {
-	const want = `; want {"key":"...","value":"..."}`
+func decodeProblem(err error, want string) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		where := "the body"
 		if e.Field != "" {

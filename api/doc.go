@@ -9,13 +9,34 @@
 //	POST   /api/write                   {"key","value"}: write text
 //	GET    /api/read/{key}              read text from the local state, possibly stale
 //	GET    /api/consistent_read/{key}   read text, linearizable
-//	GET    /api/kv/{key}                read bytes; ?consistency=linearizable|stale
+//	GET    /api/kv/{key}                read bytes; ?consistency=linearizable|lease|stale
 //	PUT    /api/kv/{key}                write bytes; If-Match, If-None-Match: *
 //	DELETE /api/kv/{key}                delete; If-Match
+//	GET    /api/members                 who is in the cluster, and what becomes of whom
+//	POST   /api/members                 {"id","voter"}: add a server, promote or demote a member
+//	DELETE /api/members/{id}            remove a member
+//	POST   /api/leader                  {"to"}: hand over leadership
 //	GET    /api/cluster                 Raft's and gossip's view of the cluster
 //	GET    /healthz, /readyz            for supervisors and load balancers
 //
 // Every node takes every request.
+//
+// # Reads
+//
+// A read is linearizable unless the request says otherwise: consistency=stale
+// reads the local state, and consistency=lease trusts the leader's lease instead
+// of asking a majority. The second is the only thing here that rests on clocks.
+// It assumes that no clock of a server runs faster than another's by more than
+// the lease's margin, and that none stands still while its server goes on
+// serving, which is what suspending a virtual machine does to it. So it is
+// never chosen by itself.
+//
+// # Changing members
+//
+// A change is answered when it is committed, with 200; or with 202 if a part of
+// it is yet to come, because a server votes only once it has caught up: the
+// message says what will happen, and /api/members how far it is. What is not
+// done is an error that says why, also when nothing would have changed.
 //
 // # Keys in paths
 //
@@ -39,9 +60,10 @@
 //	store.go     what the door needs from the node
 //	door.go      the configuration, and how the rest is put together
 //	text.go      write, read, consistent_read: JSON
-//	decode.go    reading the body of a write, strictly and fast
+//	decode.go    reading JSON bodies, strictly, and that of a write fast
 //	raw.go       get, put, delete: bytes
 //	etag.go      revisions as entity tags, conditions on writes
+//	members.go   members and the leader
 //	cluster.go   the cluster, health and readiness
 //	problems.go  turning errors into answers
 //	guard.go     what keeps out what should not get in, and the access log

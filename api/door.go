@@ -101,6 +101,7 @@ func New(config Config) http.Handler {
 	api := newOpenAPI(router, config.Version)
 	d.registerText(api)
 	d.registerRaw(api)
+	d.registerMembers(api)
 	d.registerCluster(api)
 
 	mountDocument(router, api)

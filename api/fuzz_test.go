@@ -24,12 +24,16 @@ func FuzzRequest(f *testing.F) {
 		{"GET", "/api/kv/%ff?consistency=stale", "If-None-Match", `W/"1", *`, ""},
 		{"HEAD", "/api/read/k", "Origin", "http://x", ""},
 		{"DELETE", "/api/kv/", "Sec-Fetch-Site", "cross-site", ""},
+		{"POST", "/api/members", "Content-Type", "application/json", `{"id":4,"voter":true,"rpc_addr":"[::1]:1"}`},
+		{"DELETE", "/api/members/4", "Accept", "*/*", ""},
+		{"DELETE", "/api/members/%2F-1", "Accept", "*/*", ""},
+		{"POST", "/api/leader", "Content-Type", "", `{"to":18446744073709551616}`},
 		{"OPTIONS", "/", "Accept", "text/html;q=x", ""},
 	} {
 		f.Add(seed.method, seed.target, seed.header, seed.value, []byte(seed.body))
 	}
 	store := &apitest.Store{}
-	handler := api.New(api.Config{Store: store, Cluster: &apitest.Cluster{}})
+	handler := api.New(api.Config{Store: store, Cluster: &apitest.Cluster{Result: wire.MemberResult{Done: true}}})
 	f.Fuzz(func(t *testing.T, method, target, header, value string, body []byte) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || method == "" {

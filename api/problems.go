@@ -23,15 +23,8 @@ type problem struct {
 
 // newProblem returns a problem of the type with that URI, which must exist.
 func newProblem(uri, detail string) *problem {
-	t, ok := wire.LookupProblem(uri)
-	if !ok {
-		panic("unknown problem type " + uri)
-	}
-	p := &problem{
-		Problem: wire.Problem{Type: t.URI, Title: t.Title, Status: t.Status, Detail: detail},
-		headers: http.Header{},
-	}
-	if t.Temporary {
+	p := &problem{Problem: *wire.NewProblem(uri, detail), headers: http.Header{}}
+	if t, _ := wire.LookupProblem(uri); t.Temporary {
 		// An election takes well under a second and a queue drains faster than
 		// that, but the header counts in whole seconds.
 		p.headers.Set("Retry-After", "1")
@@ -83,11 +76,33 @@ func (d *door) readFailed(err error) error {
 	return d.failed(err)
 }
 
+// changeFailed says what became of a change of members, or of leaders, that the
+// cluster did not confirm.
+func (d *door) changeFailed(err error) error {
+	if _, ok := errors.AsType[*wire.Problem](err); ok {
+		return d.failed(err)
+	}
+	for _, unknown := range []error{context.DeadlineExceeded, context.Canceled, kv.ErrOutcomeUnknown} {
+		if errors.Is(err, unknown) {
+			return newProblem(wire.OutcomeUnknown,
+				"the change was not confirmed in time; it may have happened or may still happen: look at /api/members before trying again")
+		}
+	}
+	return d.failed(err)
+}
+
 // failed translates the errors of package kv. What is a problem already stays
-// as it is.
+// one.
 func (d *door) failed(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
+	}
+	if p, ok := errors.AsType[*wire.Problem](err); ok {
+		// One that this version does not know came from another node, and may
+		// mean anything.
+		if _, known := wire.LookupProblem(p.Type); known {
+			return newProblem(p.Type, p.Detail)
+		}
 	}
 	if conflict, ok := errors.AsType[*kv.ConflictError](err); ok {
 		p := newProblem(wire.PreconditionFailed, conflictDetail(conflict))

@@ -24,6 +24,7 @@ var requests = []struct {
 	{"PUT", "/api/kv/k", "v", true},
 	{"DELETE", "/api/kv/k", "", true},
 	{"GET", "/api/kv/k", "", false},
+	{"GET", "/api/kv/k?consistency=lease", "", false},
 	{"GET", "/api/consistent_read/k", "", false},
 }
 

@@ -14,7 +14,7 @@ const octetStream = "application/octet-stream"
 
 type getInput struct {
 	Key         string `path:"key" doc:"The key; any bytes, percent-encoded. It may contain slashes." example:"hello"`
-	Consistency string `query:"consistency" enum:"linearizable,stale" default:"linearizable" doc:"linearizable: as new as the last acknowledged write. stale: the local state, at once."`
+	Consistency string `query:"consistency" enum:"linearizable,lease,stale" default:"linearizable" doc:"linearizable: as new as the last acknowledged write. lease: the same and faster, as long as the clocks of the servers run at about the same speed. stale: the local state, at once."`
 	IfMatch     string `header:"If-Match" doc:"Answer 412 unless the key has one of these revisions, each in quotes."`
 	IfNoneMatch string `header:"If-None-Match" doc:"Answer 304 without the value if the key still has one of these revisions, each in quotes."`
 }
@@ -60,22 +60,25 @@ func (d *door) registerRaw(api huma.API) {
 	// None of these has huma check its parameters: the store looks at the key,
 	// and the handlers at the rest.
 	get := huma.Operation{
-		OperationID:        "get",
-		Method:             http.MethodGet,
-		Path:               "/api/kv/{key}",
-		Tags:               []string{tagBytes},
-		Summary:            "Get a value",
-		Description:        "Returns the bytes of a value, with the revision of the key as ETag. HEAD works too.",
+		OperationID: "get",
+		Method:      http.MethodGet,
+		Path:        "/api/kv/{key}",
+		Tags:        []string{tagBytes},
+		Summary:     "Get a value",
+		Description: "Returns the bytes of a value, with the revision of the key as ETag. HEAD works too.\n\n" +
+			"With `consistency=lease` the leader answers by its lease, without asking a majority whether it still leads. " +
+			"That is safe only while no server's clock runs much faster than another's and none stands still, as that of a suspended virtual machine does; " +
+			"otherwise the answer may be stale without saying so. Without a lease it is like `linearizable`, which assumes nothing about clocks.",
 		SkipValidateParams: true,
 		Responses: problemResponses(api, wire.KeyNotFound, wire.PreconditionFailed, wire.TooLarge, wire.InvalidRequest,
-			wire.Busy, wire.NoQuorum, wire.Stopping),
+			wire.Busy, wire.NoQuorum, wire.NotAMember, wire.Stopping),
 	}
 	get.Responses["200"] = &huma.Response{Description: "The value.", Content: bytesOf("The value as it was written.")}
 	get.Responses["304"] = &huma.Response{Description: "The key still has a revision that If-None-Match names."}
 	huma.Register(api, get, d.get)
 
 	writeProblems := []string{wire.MalformedRequest, wire.CrossOrigin, wire.RequestTimeout, wire.PreconditionFailed, wire.TooLarge,
-		wire.InvalidRequest, wire.Busy, wire.NotUnderstood, wire.NoLeader, wire.Stopping, wire.OutcomeUnknown}
+		wire.InvalidRequest, wire.Busy, wire.NotUnderstood, wire.NoLeader, wire.NotAMember, wire.Stopping, wire.OutcomeUnknown}
 	put := huma.Operation{
 		OperationID: "put",
 		Method:      http.MethodPut,
@@ -132,15 +135,19 @@ func (d *door) get(ctx context.Context, in *getInput) (*getOutput, error) {
 }
 
 func (d *door) lookUp(ctx context.Context, in *getInput) (kv.Item, bool, error) {
-	switch in.Consistency {
-	case "stale":
-		return d.config.Store.Get([]byte(in.Key))
-	case "linearizable":
-		ctx, cancel := context.WithTimeout(ctx, d.config.RequestTimeout)
-		defer cancel()
-		return d.config.Store.LinearizableGet(ctx, []byte(in.Key))
+	key := []byte(in.Key)
+	if in.Consistency == "stale" {
+		return d.config.Store.Get(key)
 	}
-	return kv.Item{}, false, newProblem(wire.InvalidRequest, "consistency is linearizable or stale, not "+clip(in.Consistency))
+	ctx, cancel := context.WithTimeout(ctx, d.config.RequestTimeout)
+	defer cancel()
+	switch in.Consistency {
+	case "lease":
+		return d.config.Store.LeaseGet(ctx, key)
+	case "linearizable":
+		return d.config.Store.LinearizableGet(ctx, key)
+	}
+	return kv.Item{}, false, newProblem(wire.InvalidRequest, "consistency is linearizable, lease or stale, not "+clip(in.Consistency))
 }
 
 func (d *door) put(ctx context.Context, in *putInput) (*putOutput, error) {

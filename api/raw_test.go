@@ -156,11 +156,19 @@ func TestGetHonoursConditions(t *testing.T) {
 	}
 }
 
-func TestConsistencyIsOneOfTwo(t *testing.T) {
-	server := serve(t, &apitest.Store{}, &apitest.Cluster{})
+func TestConsistencyIsOneOfThree(t *testing.T) {
+	store := &apitest.Store{}
+	server := serve(t, store, &apitest.Cluster{})
 	send(t, "PUT", server.URL+"/api/kv/k", "value")
 	for _, query := range []string{"", "?consistency=linearizable", "?consistency=stale"} {
 		wantBody(t, send(t, "GET", server.URL+"/api/kv/k"+query, ""), 200, "value")
 	}
 	wantProblem(t, send(t, "GET", server.URL+"/api/kv/k?consistency=eventual", ""), wire.InvalidRequest)
+	if store.Leased() != 0 {
+		t.Error("the lease was used although nobody asked for that")
+	}
+	wantBody(t, send(t, "GET", server.URL+"/api/kv/k?consistency=lease", ""), 200, "value")
+	if store.Leased() != 1 {
+		t.Errorf("%d reads by lease, want 1", store.Leased())
+	}
 }

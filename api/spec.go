@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ func init() {
 const (
 	tagText    = "Text"
 	tagBytes   = "Bytes"
+	tagMembers = "Members"
 	tagCluster = "Cluster"
 )
 
@@ -51,6 +53,7 @@ func newOpenAPI(router chi.Router, version string) huma.API {
 	config.Tags = []*huma.Tag{
 		{Name: tagText, Description: "Keys and values as JSON strings."},
 		{Name: tagBytes, Description: "Values as raw bytes, with compare-and-set through ETags."},
+		{Name: tagMembers, Description: "Who is in the cluster, who votes, and who leads."},
 		{Name: tagCluster, Description: "What this node knows of its cluster, and how it is."},
 	}
 	// The hooks would add a $schema member to every body; the document and the
@@ -132,15 +135,15 @@ func problemResponses(api huma.API, uris ...string) map[string]*huma.Response {
 	return responses
 }
 
-// requestSchema is the one schema in the document that clients must keep to.
-const requestSchema = "WriteRequest"
+// requestSchemas are the schemas in the document that clients must keep to.
+var requestSchemas = []string{"WriteRequest", "MemberRequest", "TransferRequest"}
 
 // mountDocument serves the OpenAPI document of the operations that are
 // registered on api. It is rendered when somebody first asks for it.
 func mountDocument(router chi.Router, api huma.API) {
 	spec := api.OpenAPI()
 	for name, schema := range spec.Components.Schemas.Map() {
-		if name != requestSchema {
+		if !slices.Contains(requestSchemas, name) {
 			// Answers may gain fields, and clients should be built to bear it.
 			schema.AdditionalProperties = nil
 		}

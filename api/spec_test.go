@@ -103,9 +103,16 @@ func TestEveryRouteIsInTheDocument(t *testing.T) {
 // and media type, and fits the schema given for it.
 func TestAnswersFitTheDocument(t *testing.T) {
 	spec := loadSpec(t)
-	match := uint64(3)
-	server := serve(t, &apitest.Store{}, &apitest.Cluster{StatusValue: wire.ClusterStatus{Role: "leader", Voters: []uint64{7},
-		Members: []wire.Member{{ID: 7, Status: wire.StatusAlive, Role: wire.RoleLeader, MatchIndex: &match}}}})
+	match, caughtUp := uint64(3), 43
+	snapshot := &wire.SnapshotProgress{From: 7, Index: 3, Bytes: 1, Size: 2}
+	cluster := &apitest.Cluster{
+		StatusValue: wire.ClusterStatus{Role: "leader", Voters: []uint64{7}, FirstIndex: 1, ConfigurationIndex: 1, Receiving: snapshot,
+			Change: &wire.PendingChange{Joint: true, OldVoters: []uint64{7}}, TransferTo: 8,
+			Members: []wire.Member{{ID: 7, Status: wire.StatusAlive, Role: wire.RoleLeader, MatchIndex: &match,
+				CaughtUp: &caughtUp, Snapshot: snapshot, Note: "a note"}}},
+		Leader: 2,
+	}
+	server := serve(t, &apitest.Store{}, cluster)
 	for _, test := range []struct {
 		operation, method, path, body string
 		headers                       []string
@@ -130,6 +137,18 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		{"delete", "DELETE", "/api/kv/b", "", nil, 200},
 		{"delete", "DELETE", "/api/kv/b", "", nil, 404},
 		{"cluster", "GET", "/api/cluster", "", nil, 200},
+		{"members", "GET", "/api/members", "", nil, 200},
+		{"set-member", "POST", "/api/members", `{"id":4,"voter":true}`, nil, 202},
+		{"set-member", "POST", "/api/members", `{"id":4,"voter":1}`, nil, 422},
+		{"set-member", "POST", "/api/members", `{`, nil, 400},
+		{"set-member", "POST", "/api/members", ``, []string{"Origin", "http://evil.example"}, 403},
+		{"set-member", "POST", "/api/members", strings.Repeat(" ", 5000), nil, 413},
+		{"set-member", "POST", "/api/members", `{}`, []string{"Content-Type", "text/plain"}, 415},
+		{"remove-member", "DELETE", "/api/members/4", "", nil, 200},
+		{"remove-member", "DELETE", "/api/members/four", "", nil, 422},
+		{"transfer", "POST", "/api/leader", `{"to":2}`, nil, 200},
+		{"transfer", "POST", "/api/leader", ``, nil, 200},
+		{"transfer", "POST", "/api/leader", `{"to":-2}`, nil, 422},
 		{"healthz", "GET", "/healthz", "", nil, 200},
 		{"readyz", "GET", "/readyz", "", nil, 200},
 	} {

@@ -45,14 +45,14 @@ func (d *door) registerText(api huma.API) {
 		SkipValidateBody: true, // decodeWrite checks more than the schema can say
 		MaxBodyBytes:     d.config.maxJSONBody() + 1,
 		Responses: problemResponses(api, wire.MalformedRequest, wire.CrossOrigin, wire.RequestTimeout, wire.TooLarge, wire.UnsupportedMediaType,
-			wire.InvalidRequest, wire.Busy, wire.NotUnderstood, wire.NoLeader, wire.Stopping, wire.OutcomeUnknown),
+			wire.InvalidRequest, wire.Busy, wire.NotUnderstood, wire.NoLeader, wire.NotAMember, wire.Stopping, wire.OutcomeUnknown),
 	}
 	huma.Register(api, write, d.write)
 	// The handler takes the body as it is and decodes it itself; the document
 	// says what it decodes.
 	write.RequestBody.Content["application/json"].Schema = schemaOf[wire.WriteRequest](api)
 
-	readProblems := []string{wire.KeyNotFound, wire.NotText, wire.TooLarge, wire.InvalidRequest, wire.Stopping}
+	readProblems := []string{wire.KeyNotFound, wire.NotText, wire.TooLarge, wire.InvalidRequest, wire.NotAMember, wire.Stopping}
 	huma.Register(api, huma.Operation{
 		OperationID: "read",
 		Method:      http.MethodGet,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
@@ -185,6 +186,29 @@ func TestTheNodesOfTheReadmeStartByHand(t *testing.T) {
 	env := []string{"BALSA_ENDPOINTS=" + strings.Join(api, ",")}
 	shown{command: "./balsa put --timeout 20s key value"}.run(t, dir, strings.NewReplacer(), env)
 	shown{command: "./balsa get key", output: "value"}.run(t, dir, strings.NewReplacer(), env)
+	waitForVoters(t, dir, env, 3)
+}
+
+// waitForVoters waits until the cluster has that many voters, which nobody but
+// its own autopilot makes.
+func waitForVoters(t *testing.T, dir string, env []string, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		command := exec.CommandContext(ctx, "./balsa", "members", "--output", "json")
+		command.Dir, command.Env = dir, append(os.Environ(), env...)
+		out, err := command.Output()
+		var members struct{ Voters []uint64 }
+		if err == nil && json.Unmarshal(out, &members) == nil && len(members.Voters) == want {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("no %d voters: %v\n%s", want, err, out)
+		}
+	}
 }
 
 // freeAddress returns a loopback address whose port, TCP and UDP, was free a

@@ -59,6 +59,15 @@ type Config struct {
 	// ClusterID is the cluster that this server belongs to, or zero if it has
 	// none yet; see [Gossip.SetClusterID].
 	ClusterID UUID
+	// Generation is larger than at every earlier start of this server from the
+	// same data directory, at most 1<<48: a restart counter, such as that of
+	// [NextGeneration]. It makes the state of this life count for more than
+	// what the others remember of an earlier one, from the first message on. If
+	// it is not larger, because there is no counter (0) or because the disk was
+	// wiped, this server takes a larger one as soon as it hears from somebody
+	// who remembers. Until then that one does not see its new state. A clock
+	// would not do: it may go back.
+	Generation uint64
 	// Expect is with how many servers, this one included, a cluster is to be
 	// founded, up to 255. 0 means that this server founds none.
 	Expect int
@@ -103,6 +112,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if n := len(c.Cluster); n > memberlist.LabelMaxSize {
 		return c, fmt.Errorf("gossip: the cluster name has %d bytes, at most %d are possible", n, memberlist.LabelMaxSize)
+	}
+	if c.Generation > maxGeneration {
+		return c, fmt.Errorf("gossip: a generation of %d, at most %d is possible", c.Generation, uint64(maxGeneration))
 	}
 	if c.Expect < 0 || c.Expect > 255 {
 		return c, fmt.Errorf("gossip: a cluster cannot be founded by %d servers", c.Expect)
@@ -229,9 +241,13 @@ func lookup(ctx context.Context, resolver Resolver, host string) ([]netip.Addr, 
 //   - A dead server's name may be taken over from a new address. memberlist
 //     forbids this for as long as it remembers the dead one, so that a server
 //     that crashed and was given another port could not come back.
+//   - Nothing is compressed. The compressor takes 64 KiB of fresh memory for
+//     each packet, however short, and packets are what a server among hundreds
+//     has most to do with.
 func (t Timing) profile() *memberlist.Config {
 	if t == TimingLocal {
 		c := memberlist.DefaultLocalConfig()
+		c.EnableCompression = false
 		c.RetransmitMult = 4
 		c.PushPullInterval = 5 * time.Second
 		c.TCPTimeout = time.Second
@@ -239,6 +255,7 @@ func (t Timing) profile() *memberlist.Config {
 		return c
 	}
 	c := memberlist.DefaultLANConfig()
+	c.EnableCompression = false
 	c.PushPullInterval = 10 * time.Second
 	c.TCPTimeout = 3 * time.Second
 	c.DeadNodeReclaimTime = 10 * time.Second

@@ -25,6 +25,9 @@ const (
 	// ConflictMeta means that a server was met whose description of itself
 	// cannot be used, because it runs another version or is no balsa.
 	ConflictMeta ConflictKind = "unreadable"
+	// ConflictState means that somebody sent something about a server's state
+	// that cannot be used. Gossip does not tell who it was, so Addr is empty.
+	ConflictState ConflictKind = "unreadable-state"
 )
 
 // Conflict is a contradiction that gossip has seen and that only an operator can
@@ -34,7 +37,8 @@ type Conflict struct {
 	// ID is the id that is claimed twice, or the id of the foreign server. It is
 	// 0 if there is none to tell.
 	ID uint64
-	// Addr is the gossip address of the server that is in the way, as ip:port.
+	// Addr is the gossip address of the server that is in the way, as ip:port,
+	// or empty if it is not known.
 	Addr string
 	// Message is a sentence that says what was seen and what to do.
 	Message string
@@ -195,5 +199,13 @@ func (v *view) noteUnreadable(addr string, err error) {
 	v.note(Conflict{
 		Kind: ConflictMeta, Addr: addr,
 		Message: fmt.Sprintf("the server at %s is kept out: %v", addr, err),
+	})
+}
+
+func (v *view) noteBadState(err error) {
+	v.note(Conflict{
+		Kind: ConflictState,
+		Message: fmt.Sprintf("a message about the servers' states was ignored: %v; "+
+			"a server runs another version, or something that is no balsa sends to the gossip port", err),
 	})
 }

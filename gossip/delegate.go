@@ -48,20 +48,18 @@ func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
 
 // LocalState is what a push/pull exchange carries besides memberlist's own
 // table.
-func (d delegate) LocalState(bool) []byte { return encodeDepartures(d.view.departures()) }
+func (d delegate) LocalState(bool) []byte { return d.view.localState() }
 
-// MergeRemoteState receives the LocalState of another server. What cannot be
-// read is ignored: a server of another version keeps being told apart by its
-// meta, which is reported.
-func (d delegate) MergeRemoteState(buf []byte, _ bool) {
-	if departures, err := decodeDepartures(buf); err == nil {
-		d.view.depart(departures)
+// MergeRemoteState receives the LocalState of another server.
+func (d delegate) MergeRemoteState(b []byte, _ bool) { d.view.mergeRemoteState(b) }
+
+// NotifyMsg receives a message of another server.
+func (d delegate) NotifyMsg(b []byte) { d.view.receive(b) }
+
+// GetBroadcasts returns what fits into a packet that is about to be sent.
+func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	if b := d.view.news(limit - overhead); b != nil {
+		return [][]byte{b}
 	}
+	return nil
 }
-
-// NotifyMsg and GetBroadcasts carry messages of the application's own through
-// gossip. This package has none.
-func (d delegate) NotifyMsg([]byte) {}
-
-// GetBroadcasts returns no messages; see NotifyMsg.
-func (d delegate) GetBroadcasts(int, int) [][]byte { return nil }

@@ -22,8 +22,8 @@ type Gossip struct {
 	view   *view
 	list   *memberlist.Memberlist
 
-	stop context.CancelFunc // ends the two goroutines below
-	wg   sync.WaitGroup     // rejoinLoop and reportLoop
+	stop context.CancelFunc // ends the goroutines below
+	wg   sync.WaitGroup     // rejoinLoop, reportLoop, ageLoop, and those that run errands
 
 	// turn orders the changes of this server's own life: memberlist panics when
 	// it is told to leave after it was shut down, and must not be told twice at
@@ -51,7 +51,7 @@ func Start(ctx context.Context, config Config) (*Gossip, error) {
 	}
 	var run runID
 	rand.Read(run[:]) // never fails: the program would have been aborted
-	v := newView(config.Name, config.meta(run))
+	v := newView(config.Name, config.meta(run), config.Generation, mc.RetransmitMult)
 	d := delegate{view: v}
 	mc.Delegate, mc.Events, mc.Alive, mc.Conflict = d, d, d, d
 	mc.Logger = log.New(newLogWriter(config.Logger), "", 0)
@@ -64,6 +64,10 @@ func Start(ctx context.Context, config Config) (*Gossip, error) {
 	g := &Gossip{config: config, log: config.Logger, view: v, list: list, stop: stop, turn: make(chan struct{}, 1)}
 	g.wg.Go(func() { g.reportLoop(background) })
 	g.wg.Go(func() { g.rejoinLoop(background) })
+	g.wg.Go(func() { g.ageLoop(background) })
+	for range errandRunners {
+		g.wg.Go(func() { g.runErrands(background) })
+	}
 	return g, nil
 }
 
@@ -141,7 +145,8 @@ func (g *Gossip) Leave(ctx context.Context) error {
 	// First to each of the others directly that this is no death; see
 	// departure.
 	g.view.leave()
-	unreached := g.join(ctx, g.view.living())
+	_, others := g.view.living()
+	unreached := g.join(ctx, others)
 
 	deadline, _ := ctx.Deadline()
 	// memberlist takes 0 for "without limit".

@@ -2,10 +2,12 @@ package gossip
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -17,10 +19,39 @@ type memoryNetwork struct {
 	mu        sync.Mutex
 	endpoints map[string]*endpoint // by address
 	cut       func(a, b string) bool
+	// Of all packets, the fraction loss is lost. If there is any, a tenth of the
+	// others comes twice, and a fifth is overtaken by what is sent after it. Of
+	// all streams, the fraction loss cannot be opened.
+	loss float64
+	rng  *rand.Rand
 }
 
 func newMemoryNetwork() *memoryNetwork {
-	return &memoryNetwork{endpoints: make(map[string]*endpoint), cut: func(a, b string) bool { return false }}
+	return &memoryNetwork{
+		endpoints: make(map[string]*endpoint), cut: func(a, b string) bool { return false },
+		rng: rand.New(rand.NewPCG(1, 2)),
+	}
+}
+
+// disturb makes the network lossy, or good again.
+func (n *memoryNetwork) disturb(loss float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loss = loss
+}
+
+// chance reports whether something happens that does so with a probability of p
+// while the network is disturbed, and otherwise never.
+func (n *memoryNetwork) chance(p float64) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.loss > 0 && n.rng.Float64() < p
+}
+
+func (n *memoryNetwork) loses() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rng.Float64() < n.loss
 }
 
 // setCut replaces the rule that says between which addresses nothing passes.
@@ -63,6 +94,8 @@ type endpoint struct {
 	addr    netip.AddrPort
 	packets chan *memberlist.Packet
 	streams chan net.Conn
+	// overtaken is a packet that waits for the next one.
+	overtaken atomic.Pointer[memberlist.Packet]
 }
 
 func (e *endpoint) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
@@ -75,11 +108,32 @@ func (e *endpoint) WriteTo(b []byte, addr string) (time.Time, error) {
 	if to == nil || cut {
 		return now, nil
 	}
+	if e.network.loses() {
+		return now, nil
+	}
+	p := &memberlist.Packet{Buf: slices.Clone(b), From: net.UDPAddrFromAddrPort(e.addr), Timestamp: now}
+	if e.network.chance(0.2) {
+		to.deliver(to.overtaken.Swap(p)) // p waits
+		return now, nil
+	}
+	to.deliver(p)
+	if e.network.chance(0.1) {
+		to.deliver(p)
+	}
+	to.deliver(to.overtaken.Swap(nil))
+	return now, nil
+}
+
+func (e *endpoint) deliver(p *memberlist.Packet) {
+	if p == nil {
+		return
+	}
+	// memberlist writes into what it is given.
+	p = &memberlist.Packet{Buf: slices.Clone(p.Buf), From: p.From, Timestamp: p.Timestamp}
 	select {
-	case to.packets <- &memberlist.Packet{Buf: slices.Clone(b), From: net.UDPAddrFromAddrPort(e.addr), Timestamp: now}:
+	case e.packets <- p:
 	default:
 	}
-	return now, nil
 }
 
 func (e *endpoint) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
@@ -88,7 +142,7 @@ func (e *endpoint) DialTimeout(addr string, timeout time.Duration) (net.Conn, er
 		<-time.After(timeout)
 		return nil, fmt.Errorf("dial %s: timeout", addr)
 	}
-	if to == nil {
+	if to == nil || e.network.loses() {
 		return nil, fmt.Errorf("dial %s: connection refused", addr)
 	}
 	near, far := net.Pipe()

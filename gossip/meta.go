@@ -51,9 +51,6 @@ const metaVersion = 1
 // metaFixed is the length of an encoded meta without the two addresses.
 const metaFixed = 1 + 8 + 16 + 16 + 8 + 1 + 1 + 1
 
-// errMeta is wrapped by every error about bytes that came through gossip.
-var errMeta = errors.New("unreadable gossip data")
-
 // encode returns the bytes that memberlist carries:
 //
 //	0   version   1
@@ -95,8 +92,8 @@ func decodeMeta(b []byte) (meta, error) {
 	copy(m.cluster[:], r.take(len(m.cluster)))
 	copy(m.run[:], r.take(len(m.run)))
 	m.expect = int(r.byte())
-	m.rpcAddr = string(r.take(int(r.byte())))
-	m.apiAddr = string(r.take(int(r.byte())))
+	m.rpcAddr = r.text()
+	m.apiAddr = r.text()
 	if err := r.end(); err != nil {
 		return meta{}, err
 	}
@@ -168,104 +165,4 @@ func checkName(name string) error {
 		return fmt.Errorf("the name %q has characters other than letters, digits and .:-_", name)
 	}
 	return nil
-}
-
-// departure says that one run of one server announced that it leaves for good.
-//
-// Departures are what tells "left" from "dead". memberlist has a message for
-// leaving, but its events do not show the difference. So a server that leaves
-// first tells all others itself, and all others pass it on, as the extra payload
-// of memberlist's push/pull exchanges. Whether it arrives before or after
-// memberlist's own message makes no difference, and a server that was cut off at
-// the time learns it with its first exchange. When it is lost altogether, the
-// departed counts as dead, which is the safe side: the dead stay members, the
-// departed are removed.
-//
-// The run is part of it because a server may come back: what its earlier life
-// said is no longer true then, and must not turn a later crash into a departure.
-type departure struct {
-	name string
-	run  runID
-}
-
-const departuresVersion = 1
-
-// encodeDepartures returns nil when there is nothing to say.
-func encodeDepartures(ds []departure) []byte {
-	if len(ds) == 0 {
-		return nil
-	}
-	b := []byte{departuresVersion}
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(ds)))
-	for _, d := range ds {
-		b = append(b, byte(len(d.name)))
-		b = append(b, d.name...)
-		b = append(b, d.run[:]...)
-	}
-	return b
-}
-
-// decodeDepartures is the inverse of encodeDepartures.
-func decodeDepartures(b []byte) ([]departure, error) {
-	r := reader{rest: b}
-	if v := r.byte(); r.err == nil && v != departuresVersion {
-		return nil, fmt.Errorf("%w: departures of version %d, this program speaks version %d", errMeta, v, departuresVersion)
-	}
-	var count int
-	if n := r.take(2); n != nil {
-		count = int(binary.LittleEndian.Uint16(n))
-	}
-	if count > maxMembers {
-		return nil, fmt.Errorf("%w: %d departures, at most %d are possible", errMeta, count, maxMembers)
-	}
-	var ds []departure
-	for range count {
-		d := departure{name: string(r.take(int(r.byte())))}
-		copy(d.run[:], r.take(len(d.run)))
-		if r.err != nil {
-			return nil, r.err
-		}
-		if err := checkName(d.name); err != nil {
-			return nil, fmt.Errorf("%w: %w", errMeta, err)
-		}
-		ds = append(ds, d)
-	}
-	if err := r.end(); err != nil {
-		return nil, err
-	}
-	return ds, nil
-}
-
-// reader takes values from the front of a slice. After the first error it
-// returns zeros, so that a caller can check once, at the end.
-type reader struct {
-	rest []byte
-	err  error
-}
-
-func (r *reader) take(n int) []byte {
-	if r.err == nil && len(r.rest) < n {
-		r.err = fmt.Errorf("%w: it needs %d more bytes and has %d", errMeta, n, len(r.rest))
-	}
-	if r.err != nil {
-		return nil
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *reader) byte() byte {
-	if b := r.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-// end reports the first error, or that bytes are left over.
-func (r *reader) end() error {
-	if r.err == nil && len(r.rest) > 0 {
-		r.err = fmt.Errorf("%w: %d bytes too many", errMeta, len(r.rest))
-	}
-	return r.err
 }

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"bytes"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -86,53 +85,6 @@ func FuzzMeta(f *testing.F) {
 		}
 		if err := m.validate(); err != nil {
 			t.Fatalf("decoded %+v is invalid: %v", m, err)
-		}
-	})
-}
-
-func TestDeparturesComeBackAsTheyWereSent(t *testing.T) {
-	for _, ds := range [][]departure{
-		{{name: "n1", run: runID{1}}},
-		{{name: "n1", run: runID{1}}, {name: strings.Repeat("x", maxName), run: runID{2}}},
-	} {
-		got, err := decodeDepartures(encodeDepartures(ds))
-		if err != nil || !reflect.DeepEqual(got, ds) {
-			t.Errorf("%v came back as %v, %v", ds, got, err)
-		}
-	}
-	if b := encodeDepartures(nil); b != nil {
-		t.Errorf("no departures are sent as %x", b)
-	}
-}
-
-func TestDeparturesFromOutsideAreChecked(t *testing.T) {
-	good := encodeDepartures([]departure{{name: "n1", run: runID{1}}})
-	for what, b := range map[string][]byte{
-		"nothing":           nil,
-		"cut short":         good[:len(good)-1],
-		"one byte too many": append(bytes.Clone(good), 0),
-		"another version":   append([]byte{departuresVersion + 1}, good[1:]...),
-		"a huge count":      {departuresVersion, 255, 255},
-		"no name":           encodeDepartures([]departure{{}}),
-		"a strange name":    encodeDepartures([]departure{{name: "a\nb"}}),
-		"a long name":       encodeDepartures([]departure{{name: strings.Repeat("x", maxName+1)}}),
-	} {
-		if ds, err := decodeDepartures(b); err == nil {
-			t.Errorf("%s: accepted as %v", what, ds)
-		}
-	}
-}
-
-func FuzzDepartures(f *testing.F) {
-	f.Add(encodeDepartures([]departure{{name: "n1", run: runID{1}}, {name: "n2"}}))
-	f.Add([]byte{departuresVersion, 255, 3})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		ds, err := decodeDepartures(b)
-		if err != nil || len(ds) == 0 {
-			return
-		}
-		if !bytes.Equal(encodeDepartures(ds), b) {
-			t.Fatalf("%x decodes to %v, which encodes differently", b, ds)
 		}
 	})
 }

@@ -38,7 +38,8 @@ func (g *Gossip) rejoinLoop(ctx context.Context) {
 
 // rejoin makes one attempt to reach everybody who is missing.
 func (g *Gossip) rejoin(ctx context.Context, seeds *seedReport) {
-	wanted := g.view.missing()
+	living, _ := g.view.living()
+	wanted := someOf(g.view.missing(), len(living)+1)
 	addrsOf := make(map[string][]string) // of each seed, as of now
 	for _, seed := range g.config.Seeds {
 		addrs, err := g.resolveSeed(ctx, seed)
@@ -57,6 +58,18 @@ func (g *Gossip) rejoin(ctx context.Context, seeds *seedReport) {
 	for seed, addrs := range addrsOf {
 		seeds.tried(ctx, seed, addrs, failed)
 	}
+}
+
+// callers is how many of the living call a dead server in each round.
+const callers = 3
+
+// someOf picks those of the dead whom this server calls, if living servers do
+// so, itself included. To call somebody who is back costs both a whole exchange
+// of tables. Were all of some hundred servers to call all whom they miss, at
+// every attempt, then a few that were taken for dead by mistake would keep
+// everybody so busy that still more look dead.
+func someOf(dead []string, living int) []string {
+	return slices.DeleteFunc(dead, func(string) bool { return rand.IntN(max(living, callers)) >= callers })
 }
 
 // resolveSeed returns the current addresses of a seed.

@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// tidyInterval is how often the table is searched for what is too old.
-const tidyInterval = 5 * time.Second
+const (
+	// tidyInterval is how often the table is searched for what is too old.
+	tidyInterval = 5 * time.Second
+	// reportPause is the least time between two looks at the table. When
+	// hundreds of servers start, each of them is a change.
+	reportPause = 100 * time.Millisecond
+)
 
 // reportLoop logs what changes in the view, until ctx ends. The callbacks of
 // memberlist do not log themselves, because a log that is slow to write would
@@ -27,6 +32,11 @@ func (g *Gossip) reportLoop(ctx context.Context) {
 		case <-changed:
 		case <-ticker.C:
 			g.view.tidy()
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(reportPause):
 		case <-ctx.Done():
 			return
 		}

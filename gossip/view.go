@@ -66,6 +66,16 @@ type view struct {
 	members   map[string]*record // by name; this server is always among them
 	conflicts map[conflictKey]*Conflict
 	watchers  map[chan struct{}]struct{}
+
+	replicas      map[string]*replica // of states, by name; this server's is among them
+	rumours       map[string]*rumour  // what is being told about them
+	order         uint64              // of the latest rumour
+	retransmit    int                 // see tellLimit
+	errands       chan errand
+	refuted       time.Time                // when this server last took a new generation
+	exchanged     time.Time                // see meetMore
+	aged          time.Time                // when age was last called
+	stateWatchers map[chan struct{}]string // and the prefix of the keys that they watch
 }
 
 // record is one server in the table.
@@ -85,16 +95,35 @@ type record struct {
 	// foreignRun is the life of the server that said so. What others repeat of
 	// that life, or of the one that memberlist admitted, is out of date.
 	foreignRun runID
+	// asked is when the server was last asked for its state.
+	asked time.Time
+	// forgotten is the stamp of the copy of its state that was dropped because
+	// it had been gone for long. An older one is not taken for news after that.
+	forgotten stamp
 }
 
-func newView(name string, own meta) *view {
-	return &view{
-		name:      name,
-		own:       own,
-		members:   make(map[string]*record),
-		conflicts: make(map[conflictKey]*Conflict),
-		watchers:  make(map[chan struct{}]struct{}),
+// newView returns the table of a server that has just started, and the state of
+// which nobody has heard. News is told retransmit times the logarithm of the
+// number of servers.
+func newView(name string, own meta, generation uint64, retransmit int) *view {
+	v := &view{
+		name:          name,
+		own:           own,
+		members:       make(map[string]*record),
+		conflicts:     make(map[conflictKey]*Conflict),
+		watchers:      make(map[chan struct{}]struct{}),
+		replicas:      make(map[string]*replica),
+		rumours:       make(map[string]*rumour),
+		retransmit:    retransmit,
+		errands:       make(chan errand, maxErrands),
+		stateWatchers: make(map[chan struct{}]string),
 	}
+	v.replicas[name] = &replica{
+		stamp:   stamp{lineage: lineage{generation: generation, run: own.run}},
+		entries: make(map[string]entry),
+	}
+	v.spread(name, 0)
+	return v
 }
 
 func (r *record) status() Status {
@@ -119,6 +148,10 @@ func (r *record) member() Member {
 func (v *view) list() []Member {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	return v.membersByID()
+}
+
+func (v *view) membersByID() []Member {
 	members := make([]Member, 0, len(v.members))
 	for _, r := range v.members {
 		if !r.foreign {
@@ -161,16 +194,28 @@ func (v *view) setCluster(id UUID) {
 
 // isForeign reports whether a server belongs to another cluster than ours. A
 // server without a cluster is foreign to nobody: it may be about to join.
-func (v *view) isForeign(m meta) bool {
-	return v.own.cluster != UUID{} && m.cluster != UUID{} && m.cluster != v.own.cluster
+func (v *view) isForeign(m meta) bool { return v.isForeignCluster(m.cluster) }
+
+func (v *view) isForeignCluster(id UUID) bool {
+	return v.own.cluster != UUID{} && id != UUID{} && id != v.own.cluster
 }
 
 // address returns where to call a server; see [Gossip.Address].
 func (v *view) address(id uint64) (string, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.disputed(id) {
+	r := v.find(id)
+	if r == nil {
 		return "", false
+	}
+	return r.rpcAddr, true
+}
+
+// find returns the server with an id, or nil if there is none or if there are
+// two.
+func (v *view) find(id uint64) *record {
+	if v.disputed(id) {
+		return nil
 	}
 	var best *record
 	for _, r := range v.members {
@@ -178,10 +223,7 @@ func (v *view) address(id uint64) (string, bool) {
 			best = r
 		}
 	}
-	if best == nil {
-		return "", false
-	}
-	return best.rpcAddr, true
+	return best
 }
 
 // betterAddress prefers the living, and among the others whom was heard of last.
@@ -272,6 +314,9 @@ func (v *view) present(name, addr string, encoded []byte) {
 	v.supersede(r)
 	v.noteSharedID(r)
 	v.changed()
+	if state := v.replicas[name]; state != nil {
+		v.stateChanged(state.keys()) // of another life, it is hidden now
+	}
 }
 
 // supersede forgets whoever bore the same id before under another name.
@@ -302,8 +347,6 @@ func (v *view) leave() {
 
 // departures returns all departures that this server knows of.
 func (v *view) departures() []departure {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	var ds []departure
 	for _, r := range v.members {
 		if r.leaving {
@@ -315,8 +358,6 @@ func (v *view) departures() []departure {
 
 // depart records what another server knows about departures.
 func (v *view) depart(ds []departure) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	for _, d := range ds {
 		r := v.members[d.name]
 		// Nobody else decides that this server leaves.
@@ -344,18 +385,17 @@ func (v *view) missing() []string {
 	return addrs
 }
 
-// living returns the gossip addresses of all servers that are alive, this one
-// excepted.
-func (v *view) living() []string {
+// living returns the names and the gossip addresses of all servers that are
+// alive, this one excepted.
+func (v *view) living() (names, addrs []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var addrs []string
 	for _, r := range v.members {
 		if r.alive && r.name != v.name {
-			addrs = append(addrs, r.addr)
+			names, addrs = append(names, r.name), append(addrs, r.addr)
 		}
 	}
-	return addrs
+	return names, addrs
 }
 
 // isPresent reports whether a gossip address is that of a living server, or our
@@ -375,10 +415,17 @@ func (v *view) isPresent(addr string) bool {
 func (v *view) tidy() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	bearers := make(map[uint64]int) // of each id, among the living
+	for _, r := range v.members {
+		if r.alive {
+			bearers[r.id]++
+		}
+	}
 	for name, r := range v.members {
 		switch {
-		case r.alive:
+		case r.alive && bearers[r.id] > 1:
 			v.noteSharedID(r)
+		case r.alive:
 		case time.Since(r.since) > forgetAfter && name != v.name:
 			delete(v.members, name)
 			v.changed()

@@ -10,7 +10,7 @@ import (
 // testView is the table of server 1, with nobody else in it.
 func testView() *view {
 	own := meta{id: 1, instance: UUID{1}, rpcAddr: "10.0.0.1:21000"}
-	v := newView("n1", own)
+	v := newView("n1", own, 1, 4)
 	v.present("n1", "10.0.0.1:7000", own.encode())
 	return v
 }

@@ -29,8 +29,9 @@ type batchScratch struct {
 
 // Apply applies entries to the store: all of them or, with an error, none. The
 // entries must be contiguous and follow the last applied one exactly; anything
-// else is refused, because it would skip an entry or apply one twice. Entries
-// that are no commands only move the applied record.
+// else is refused, because it would skip an entry or apply one twice. A
+// configuration is kept for the snapshots that will be taken; other entries that
+// are no commands only move the applied record.
 //
 // The results are of type *outcome, nil for entries that are no commands, and
 // mean something to this package's [Store] only.
@@ -60,16 +61,22 @@ func (s *State) Apply(entries []raft.Entry) ([]any, error) {
 	last := entries[len(entries)-1].ID()
 	// The record of having applied these entries is in the batch with their
 	// effects, so that no crash can come between the two.
-	op := batch.SetDeferred(len(appliedKey), appliedSize) // rule:apply.once thesis 3.8 the applied index and the effects are one write
+	op := batch.SetDeferred(len(appliedKey), entryIDSize) // rule:apply.once thesis 3.8 the applied index and the effects are one write
 	copy(op.Key, appliedKey)
-	putApplied(op.Value, last)
-	if err := errors.Join(op.Finish(), batch.Commit(pebble.NoSync), s.failure.err()); err != nil {
+	putEntryID(op.Value, op.Key, last)
+	if err := errors.Join(op.Finish(), s.commit(batch), s.failure.err()); err != nil {
 		return nil, fmt.Errorf("kv: applying entries up to %s: %w", last, err)
 	}
 	s.mu.Lock()
 	s.applied = last
 	s.mu.Unlock()
 	return results, nil
+}
+
+func (s *State) commit(batch *pebble.Batch) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	return batch.Commit(pebble.NoSync)
 }
 
 // checkContiguous refuses entries that do not continue the applied ones.
@@ -93,13 +100,18 @@ func (s *State) execute(batch *pebble.Batch, entries []raft.Entry) ([]any, error
 	outcomes := make([]outcome, len(entries))
 	results := make([]any, len(entries))
 	for i := range entries {
-		if entries[i].Kind != raft.EntryCommand {
-			continue
+		switch e := &entries[i]; e.Kind {
+		case raft.EntryCommand:
+			if err := s.executeOne(batch, e, &outcomes[i]); err != nil {
+				return nil, err
+			}
+			results[i] = &outcomes[i]
+		case raft.EntryConfiguration:
+			record := encodeConfiguration(e.Index, e.Data) // rule:snap.config §7 the latest configuration is part of the state
+			if err := batch.Set(configurationKey, record, nil); err != nil {
+				return nil, err
+			}
 		}
-		if err := s.executeOne(batch, &entries[i], &outcomes[i]); err != nil {
-			return nil, err
-		}
-		results[i] = &outcomes[i]
 	}
 	return results, nil
 }

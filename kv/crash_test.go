@@ -173,7 +173,7 @@ func observe(t *testing.T, s *State) (revision, applied raft.Index) {
 		t.Error("the applied record is gone")
 		return 0, 0
 	}
-	id, err := openApplied(iter.Value())
+	id, err := openEntryID(appliedKey, iter.Value())
 	if err != nil {
 		t.Error(err)
 	}

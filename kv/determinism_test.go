@@ -10,15 +10,17 @@ import (
 	"balsa/raft"
 )
 
-// randomLog makes a log of all kinds of commands on few keys, so that they meet
-// often. To give comparing commands a chance, it keeps the revisions that a
-// serial execution would reach. Its counters show a command that is applied
-// twice or not at all: compare-and-set of a copy conflicts, delete of a copy
-// finds nothing.
+// randomLog makes a log that begins with a configuration, as every log does, and
+// goes on with all kinds of commands on few keys, so that they meet often. To
+// give comparing commands a chance, it keeps the revisions that a serial
+// execution would reach. Its counters show a command that is applied twice or
+// not at all: compare-and-set of a copy conflicts, delete of a copy finds
+// nothing.
 func randomLog(seed uint64, n int) []raft.Entry {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	revisions := map[string]raft.Index{}
 	l := logBuilder{term: 1}
+	l.configuration(3)
 	for len(l.entries) < n {
 		index := raft.Index(len(l.entries) + 1)
 		key := fmt.Sprintf("key%d", rng.IntN(8))
@@ -32,7 +34,7 @@ func randomLog(seed uint64, n int) []raft.Entry {
 			l.term++
 			l.add(raft.EntryNoop, nil)
 		case 1:
-			l.add(raft.EntryConfiguration, []byte("members"))
+			l.configuration(1 + rng.IntN(5))
 		case 2:
 			l.add(raft.EntryCommand, []byte{99})
 		case 3, 4:

@@ -362,7 +362,7 @@ func TestARecordThatIsNotWhatApplyWroteIsCorrupt(t *testing.T) {
 // rewrite stores a changed copy of one record behind the state's back.
 func rewrite(t *testing.T, s *State, from, to string, change func([]byte) []byte) {
 	t.Helper()
-	record, err := s.read([]byte(from))
+	record, err := read(s.db, []byte(from))
 	if err != nil {
 		t.Fatal(err)
 	}

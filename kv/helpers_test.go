@@ -56,6 +56,15 @@ func (l *logBuilder) add(kind raft.EntryKind, data []byte) {
 
 func (l *logBuilder) command(c command) { l.add(raft.EntryCommand, c.encode()) }
 
+// configuration adds an entry with a configuration of so many voters.
+func (l *logBuilder) configuration(voters int) {
+	var c raft.Configuration
+	for id := range voters {
+		c.Members = append(c.Members, raft.Member{ID: raft.NodeID(id + 1), Address: "127.0.0.1:1", Votes: true})
+	}
+	l.add(raft.EntryConfiguration, c.Encode())
+}
+
 func logOf(commands ...command) []raft.Entry {
 	l := logBuilder{term: 1}
 	for _, c := range commands {
@@ -145,19 +154,17 @@ func appliedID(t testing.TB, s *State) raft.EntryID {
 	return id
 }
 
-// contentHash is a hash of everything in the store but the identity: two
+// contentHash is a hash of everything in the store that is replicated: two
 // replicas at the same applied index must agree on it.
 func contentHash(t testing.TB, s *State) string {
 	t.Helper()
-	iter, err := s.db.NewIter(&pebble.IterOptions{})
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: replicated.Start, UpperBound: replicated.End})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := sha256.New()
 	for ok := iter.First(); ok; ok = iter.Next() {
-		if string(iter.Key()) != string(identityKey) {
-			fmt.Fprintf(h, "%q=%q\n", iter.Key(), iter.Value())
-		}
+		fmt.Fprintf(h, "%q=%q\n", iter.Key(), iter.Value())
 	}
 	if err := iter.Close(); err != nil {
 		t.Fatal(err)

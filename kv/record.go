@@ -5,19 +5,33 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"balsa/raft"
 )
 
-// The first byte of a Pebble key says what the rest of it is. Other kinds of
-// replicated state take letters of their own.
+// The first byte of a Pebble key says what the rest of it is. What is this
+// server's alone comes before everything that is replicated. Other kinds of
+// replicated state take letters of their own, and travel in snapshots without
+// anything more to be done.
 const (
-	prefixMeta = 'm' // followed by a name
-	prefixKey  = 'k' // followed by a user key, so that user keys keep their order
+	prefixLocal = 'L' // followed by a name
+	prefixKey   = 'k' // followed by a user key, so that user keys keep their order
+	prefixMeta  = 'm' // followed by a name
 )
 
 var (
-	identityKey = []byte("midentity")
-	appliedKey  = []byte("mapplied")
+	identityKey      = []byte("Lidentity")
+	installedKey     = []byte("Linstalled")
+	appliedKey       = []byte("mapplied")
+	configurationKey = []byte("mconfiguration")
+)
+
+var (
+	// everything is the range of all keys in the store.
+	everything = pebble.KeyRange{Start: []byte{0}, End: []byte{0xff}}
+	// replicated is the range of the keys that are the same on every replica.
+	replicated = pebble.KeyRange{Start: []byte{prefixLocal + 1}, End: []byte{0xff}}
 )
 
 // storedKey appends the Pebble key of a user key to buf.
@@ -78,28 +92,49 @@ func openValue(key, record []byte) (raft.Index, []byte, error) {
 	return raft.Index(binary.LittleEndian.Uint64(payload)), payload[revisionSize:], nil
 }
 
-// appliedSize is the length of the applied record: term and index.
-const appliedSize = sealSize + 8 + 8
+// entryIDSize is the length of the applied record, and of the installed one:
+// term and index of an entry.
+const entryIDSize = sealSize + 8 + 8
 
-// putApplied fills record, which is appliedSize long.
-func putApplied(record []byte, id raft.EntryID) {
+// putEntryID fills record, which is entryIDSize long.
+func putEntryID(record, key []byte, id raft.EntryID) {
 	binary.LittleEndian.PutUint64(record[sealSize:], uint64(id.Term))
 	binary.LittleEndian.PutUint64(record[sealSize+8:], uint64(id.Index))
-	seal(appliedKey, record)
+	seal(key, record)
 }
 
-func openApplied(record []byte) (raft.EntryID, error) {
-	payload, err := unseal(appliedKey, record)
+func openEntryID(key, record []byte) (raft.EntryID, error) {
+	payload, err := unseal(key, record)
 	if err != nil {
 		return raft.EntryID{}, err
 	}
-	if len(payload) != appliedSize-sealSize {
-		return raft.EntryID{}, fmt.Errorf("%w (the applied record has %d bytes)", ErrCorrupt, len(payload))
+	if len(payload) != entryIDSize-sealSize {
+		return raft.EntryID{}, fmt.Errorf("%w (record %q has %d bytes)", ErrCorrupt, key, len(record))
 	}
 	return raft.EntryID{
 		Term:  raft.Term(binary.LittleEndian.Uint64(payload)),
 		Index: raft.Index(binary.LittleEndian.Uint64(payload[8:])),
 	}, nil
+}
+
+// encodeConfiguration returns the record of the latest configuration: like a
+// user key, it has the index of the entry that wrote it, and that entry's data.
+func encodeConfiguration(index raft.Index, data []byte) []byte {
+	record := make([]byte, valueHeader+len(data))
+	putValue(record, configurationKey, index, data)
+	return record
+}
+
+func openConfiguration(record []byte) (raft.IndexedConfiguration, error) {
+	index, data, err := openValue(configurationKey, record)
+	if err != nil {
+		return raft.IndexedConfiguration{}, err
+	}
+	c, err := raft.DecodeConfiguration(data)
+	if err != nil {
+		return raft.IndexedConfiguration{}, fmt.Errorf("%w (%w)", ErrCorrupt, err)
+	}
+	return raft.IndexedConfiguration{Index: index, Configuration: c}, nil
 }
 
 // Identity says whose state a store holds.
@@ -113,7 +148,7 @@ type Identity struct {
 func (id Identity) String() string { return fmt.Sprintf("node %s of cluster %x", id.Node, id.Cluster) }
 
 // identityVersion is the version of the layout of the whole store.
-const identityVersion = 1
+const identityVersion = 2
 
 func encodeIdentity(id Identity) []byte {
 	record := make([]byte, sealSize, sealSize+1+len(id.Cluster)+8)

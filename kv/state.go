@@ -57,21 +57,31 @@ const (
 const formatVersion = pebble.FormatValueSeparation
 
 // State is the replicated state of one server: the [node.StateMachine] of a
-// balsa node. Apply is for one goroutine, the applier; the other methods may be
-// called by any at any time, and return [ErrStopped] after Close.
+// balsa node. Apply and Install are for one goroutine, the applier; the other
+// methods may be called by any at any time, and return [ErrStopped] after Close.
 type State struct {
 	dir      string
 	identity Identity
 	db       *pebble.DB
 	failure  *failure
+	receiver *receiver
+	// chunkBytes is what the data of a chunk should not exceed.
+	chunkBytes int
 
-	// using is held shared while db is in use and exclusively to close it:
-	// Pebble panics when it is used after Close.
+	// using is held shared while db is in use. It is held exclusively to close
+	// it, because Pebble panics when it is used after Close, and to install a
+	// snapshot: see swap.
 	using  sync.RWMutex
 	closed bool
 
+	// committing is held while a batch is on its way into the store, and while a
+	// memtable is closed to be flushed: see flush.
+	committing sync.Mutex
+
 	mu      sync.Mutex
 	applied raft.EntryID
+	// sources are the pictures that somebody has taken and not closed yet.
+	sources map[*source]struct{}
 
 	// batch is scratch space of the applier.
 	batch batchScratch
@@ -87,6 +97,20 @@ func OpenState(dir string, opts Options) (*State, error) {
 	if opts.Identity.Node == raft.None || opts.Identity.Cluster == [16]byte{} {
 		return nil, fmt.Errorf("kv: cannot open the state store in %s: whose it is has not been said", dir)
 	}
+	s, err := openStore(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(); err != nil {
+		s.db.Close() // whatever it says, the first error is the one to know
+		return nil, fmt.Errorf("kv: cannot open the state store in %s: %w", dir, err)
+	}
+	s.receiver.tidy(s.applied.Index)
+	return s, nil
+}
+
+// openStore opens the store and does not look into it.
+func openStore(dir string, opts Options) (*State, error) {
 	if opts.Fatal == nil {
 		opts.Fatal = exit(opts.Logger)
 	}
@@ -94,15 +118,15 @@ func OpenState(dir string, opts Options) (*State, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	s := &State{dir: dir, identity: opts.Identity, failure: newFailure(opts.Fatal)}
-
-	var err error
-	if s.db, err = pebble.Open(dir, pebbleOptions(opts, logger, s.failure)); err != nil {
-		return nil, fmt.Errorf("kv: cannot open the state store in %s: %w", dir, readError(err))
+	s := &State{
+		dir: dir, identity: opts.Identity, failure: newFailure(opts.Fatal),
+		chunkBytes: node.ChunkSize, sources: make(map[*source]struct{}),
 	}
-	if err := s.load(); err != nil {
-		s.db.Close() // whatever it says, the first error is the one to know
-		return nil, fmt.Errorf("kv: cannot open the state store in %s: %w", dir, err)
+	po := pebbleOptions(opts, logger, s.failure)
+	s.receiver = newReceiver(dir, opts.Identity, po, logger)
+	var err error
+	if s.db, err = pebble.Open(dir, po); err != nil {
+		return nil, fmt.Errorf("kv: cannot open the state store in %s: %w", dir, readError(err))
 	}
 	return s, nil
 }
@@ -127,36 +151,30 @@ func pebbleOptions(opts Options, logger *slog.Logger, f *failure) *pebble.Option
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 	}
+	// Pebble would otherwise queue a snapshot behind its memtables, and rely on
+	// the write-ahead log, which there is not, to remember it after a crash.
+	po.Experimental.DisableIngestAsFlushable = func() bool { return true }
 	return po
 }
 
 // load checks whose store this is and how far it has come, and makes a new one
 // ours.
 func (s *State) load() error {
-	record, err := s.read(identityKey)
+	found, err := readIdentity(s.db)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		return s.create()
 	case err != nil:
 		return err
 	}
-	found, err := decodeIdentity(record)
-	if err != nil {
-		return err
-	}
 	if found != s.identity {
 		return fmt.Errorf("%w: it holds the state of %s, and this is %s; check --data-dir and --id",
 			ErrWrongIdentity, found, s.identity)
 	}
-
-	record, err = s.read(appliedKey)
+	s.applied, err = readEntryID(s.db, appliedKey)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil // created, and nothing applied since
 	}
-	if err != nil {
-		return err
-	}
-	s.applied, err = openApplied(record)
 	return err
 }
 
@@ -187,14 +205,45 @@ func (s *State) isEmpty() (bool, error) {
 }
 
 // read returns a copy of the record under a Pebble key, or
-// [pebble.ErrNotFound].
-func (s *State) read(key []byte) ([]byte, error) {
-	record, closer, err := s.db.Get(key)
+// [pebble.ErrNotFound]. What it reads from is the store or a picture of it.
+func read(from pebble.Reader, key []byte) ([]byte, error) {
+	record, closer, err := from.Get(key)
 	if err != nil {
 		return nil, readError(err)
 	}
 	record = slices.Clone(record)
 	return record, closer.Close()
+}
+
+func readIdentity(from pebble.Reader) (Identity, error) {
+	record, err := read(from, identityKey)
+	if err != nil {
+		return Identity{}, err
+	}
+	return decodeIdentity(record)
+}
+
+func readEntryID(from pebble.Reader, key []byte) (raft.EntryID, error) {
+	record, err := read(from, key)
+	if err != nil {
+		return raft.EntryID{}, err
+	}
+	return openEntryID(key, record)
+}
+
+// contents says what the state there contains, in the state's own words: what
+// is counted beside it could be a moment older or newer.
+func contents(from pebble.Reader) (raft.Snapshot, error) {
+	last, err := readEntryID(from, appliedKey)
+	if err != nil {
+		return raft.Snapshot{}, err
+	}
+	record, err := read(from, configurationKey)
+	if err != nil {
+		return raft.Snapshot{}, err
+	}
+	configuration, err := openConfiguration(record)
+	return raft.Snapshot{Last: last, Configuration: configuration}, err
 }
 
 // readError puts damage that Pebble has noticed into this package's words.
@@ -239,8 +288,18 @@ func (s *State) Flush() error {
 
 // flush does not use Pebble's own waiting Flush: that one never returns from a
 // disk that fails.
+//
+// It closes the memtable between two batches, never in the middle of one.
+// Pebble writes a batch into the memtable first and makes it visible after that,
+// and of the versions of a key a flush keeps the newest only. Example: "a" is 1
+// and visible, 2 is written and not visible yet, and the memtable is flushed. It
+// keeps 2, and until 2 is made visible readers find what an older file has of
+// "a", or nothing. A memtable that is full is no danger: then it is the applier
+// that closes it, whose batches are all visible.
 func (s *State) flush() error {
+	s.committing.Lock()
 	flushed, err := s.db.AsyncFlush()
+	s.committing.Unlock()
 	if err != nil {
 		return err
 	}
@@ -274,13 +333,15 @@ func (s *State) FlushedIndex() (raft.Index, error) {
 	}
 	var flushed raft.EntryID
 	if iter.First() {
-		flushed, err = openApplied(iter.Value())
+		flushed, err = openEntryID(appliedKey, iter.Value())
 	}
 	return flushed.Index, errors.Join(err, readError(iter.Close()))
 }
 
-// Close flushes and closes the store. Calling it again does nothing.
+// Close flushes and closes the store. Snapshots that were taken of it, or are
+// being received, end with it. Calling it again does nothing.
 func (s *State) Close() error {
+	s.receiver.close()
 	s.using.Lock()
 	defer s.using.Unlock()
 	if s.closed {
@@ -291,22 +352,11 @@ func (s *State) Close() error {
 	if err == nil {
 		err = s.flush()
 	}
+	for source := range s.sources {
+		err = errors.Join(err, source.picture.Close())
+	}
 	if err := errors.Join(err, s.db.Close()); err != nil {
 		return fmt.Errorf("kv: closing the state store in %s: %w", s.dir, err)
 	}
 	return nil
 }
-
-// Installed is a placeholder.
-func (s *State) Installed() (*raft.Snapshot, error) { return nil, nil }
-
-// Snapshot is a placeholder.
-func (s *State) Snapshot() (node.SnapshotSource, error) { return nil, errors.New("not built") }
-
-// Receive is a placeholder.
-func (s *State) Receive(node.SnapshotOffer) (node.SnapshotSink, error) {
-	return nil, errors.New("not built")
-}
-
-// Install is a placeholder.
-func (s *State) Install(node.SnapshotSink) error { return errors.New("not built") }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -265,6 +266,46 @@ func TestReadersBesideTheApplierSeeAConsistentState(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
+}
+
+// A flush that comes in the middle of a batch takes nothing away from those who
+// read at the same time: neither what they were told about nor what they have
+// seen.
+func TestAFlushBesideTheApplierHidesNothing(t *testing.T) {
+	const keys, writes = 8, 4000
+	s := openMem(t)
+	var acknowledged atomic.Int64
+	done := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if err := s.Flush(); err != nil {
+				t.Error(err)
+				return
+			}
+			at := acknowledged.Load()
+			for i := range keys {
+				item, _, err := s.Get(key(i))
+				if int64(item.Revision) <= at-keys || err != nil {
+					t.Errorf("read %+v, %v after entry %d was acknowledged", item, err, at)
+					return
+				}
+			}
+		}
+	})
+	for i := range writes {
+		c := command{kind: commandPut, key: key(i % keys), value: []byte("value")}
+		id := raft.EntryID{Term: 1, Index: raft.Index(i + 1)}
+		mustApply(t, s, []raft.Entry{raft.NewEntry(id, raft.EntryCommand, c.encode())})
+		acknowledged.Store(int64(i + 1))
+	}
+	close(done)
+	others.Wait()
 }
 
 // Get reads the applied index first and the value after it. Here is what it sees

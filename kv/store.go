@@ -136,6 +136,19 @@ func (s *Store) Get(key []byte) (Item, bool, error) {
 // works on any node. It fails like [Store.Get], and with [ErrNoQuorum] when the
 // time is up before a leader has confirmed the read, or [ErrBusy].
 func (s *Store) LinearizableGet(ctx context.Context, key []byte) (Item, bool, error) {
+	return s.getAfter(ctx, key, s.proposer.ReadIndex)
+}
+
+// LeaseGet is like LinearizableGet, but trusts the leader's lease instead of
+// asking a majority. That holds as long as no server's clock runs faster than
+// another's by more than the lease's margin, and none stands still, as that of a
+// suspended virtual machine does; see package raft, lease.go.
+func (s *Store) LeaseGet(ctx context.Context, key []byte) (Item, bool, error) {
+	return s.getAfter(ctx, key, s.proposer.LeaseRead)
+}
+
+// getAfter reads a key once this node has caught up with what confirm found.
+func (s *Store) getAfter(ctx context.Context, key []byte, confirm func(context.Context) (raft.Index, error)) (Item, bool, error) {
 	if err := checkKey(key); err != nil {
 		return Item{}, false, err
 	}
@@ -145,7 +158,7 @@ func (s *Store) LinearizableGet(ctx context.Context, key []byte) (Item, bool, er
 	defer s.waiting.leave(len(key))
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if _, err := s.proposer.ReadIndex(ctx); err != nil {
+	if _, err := confirm(ctx); err != nil {
 		return Item{}, false, readIndexError(err)
 	}
 	return s.state.Get(key)

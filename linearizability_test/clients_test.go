@@ -24,6 +24,37 @@ type workload struct {
 	underWay  atomic.Int64 // operations begun and not ended
 	succeeded atomic.Int64
 	values    atomic.Int64 // numbers the values, so that each is written once
+	gaps      gaps
+}
+
+// gaps measures how long no write succeeded.
+type gaps struct {
+	mu   sync.Mutex
+	last time.Time
+	max  time.Duration
+}
+
+func (g *gaps) wrote() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if !g.last.IsZero() {
+		g.max = max(g.max, now.Sub(g.last))
+	}
+	g.last = now
+}
+
+func (g *gaps) restart() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last, g.max = time.Now(), 0
+}
+
+// longest includes the gap that is going on.
+func (g *gaps) longest() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return max(g.max, time.Since(g.last))
 }
 
 // run lets clients work, that many on each node, until ctx ends.
@@ -71,6 +102,9 @@ func (w *worker) one(ctx context.Context) {
 	case history.OK, history.Conflict:
 		w.succeeded.Add(1)
 		w.seen[in.Key] = out.Revision
+		if in.Kind != history.Get && out.Outcome == history.OK {
+			w.gaps.wrote()
+		}
 	case history.Failed:
 		// The node is down, or nobody leads. Asking again at once would fill the
 		// recording with refusals.

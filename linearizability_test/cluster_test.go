@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +57,8 @@ type process struct {
 	id     int
 	args   []string
 	api    string
+	gossip string
+	dir    string // its data
 	client *client.Client
 
 	log    string // the file that its output goes to
@@ -67,20 +70,36 @@ type process struct {
 // ready.
 func startCluster(t *testing.T, n int) *cluster {
 	t.Helper()
+	c := planCluster(t, n, "--bootstrap-expect", fmt.Sprint(n))
+	for i, p := range c.nodes {
+		if i == 0 {
+			p.args = append(p.args, "--seed-gossip-addrs", c.nodes[1].gossip)
+		}
+		p.start()
+	}
+	c.waitReady(30 * time.Second)
+	return c
+}
+
+// planCluster prepares n nodes, which are not started. The first one has no
+// seeds, and the others have all others as seeds.
+func planCluster(t *testing.T, n int, flags ...string) *cluster {
+	t.Helper()
 	c := &cluster{t: t}
 	dir := t.TempDir()
 	addresses := freeAddresses(t, 3*n)
-	gossip := addresses[2*n:]
 	for i := range n {
-		p := &process{t: t, id: i + 1, api: addresses[i], log: filepath.Join(dir, fmt.Sprintf("n%d.log", i+1))}
-		p.args = []string{
-			"serve", "--id", fmt.Sprint(p.id), "--bootstrap-expect", fmt.Sprint(n),
-			"--api-addr", p.api, "--rpc-addr", addresses[n+i], "--gossip-addr", gossip[i],
-			"--data-dir", filepath.Join(dir, fmt.Sprintf("n%d", p.id)),
+		p := &process{
+			t: t, id: i + 1, api: addresses[i], gossip: addresses[2*n+i],
+			dir: filepath.Join(dir, fmt.Sprintf("n%d", i+1)), log: filepath.Join(dir, fmt.Sprintf("n%d.log", i+1)),
 		}
-		for j, seed := range gossip {
-			if j != i {
-				p.args = append(p.args, "--seed-gossip-addrs", seed)
+		p.args = append([]string{
+			"serve", "--id", fmt.Sprint(p.id),
+			"--api-addr", p.api, "--rpc-addr", addresses[n+i], "--gossip-addr", p.gossip, "--data-dir", p.dir,
+		}, flags...)
+		for j := range n {
+			if i > 0 && j != i {
+				p.args = append(p.args, "--seed-gossip-addrs", addresses[2*n+j])
 			}
 		}
 		var err error
@@ -89,7 +108,6 @@ func startCluster(t *testing.T, n int) *cluster {
 			t.Fatal(err)
 		}
 		c.nodes = append(c.nodes, p)
-		p.start()
 	}
 	t.Cleanup(func() {
 		for _, p := range c.nodes {
@@ -100,7 +118,6 @@ func startCluster(t *testing.T, n int) *cluster {
 			}
 		}
 	})
-	c.waitReady(30 * time.Second)
 	return c
 }
 
@@ -152,6 +169,34 @@ func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 	p.cmd = nil
+}
+
+// exitPatience is how long a process may take to end.
+const exitPatience = 20 * time.Second
+
+// terminate asks the process to stop, as an operator does, and waits until it
+// has. Anything but a clean end is an error.
+func (p *process) terminate() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.waitExit(); err != nil {
+		p.t.Errorf("n%d was asked to stop and ended with %v:\n%s", p.id, err, tail(p.log, 40))
+	}
+}
+
+// waitExit waits until the process ends by itself.
+func (p *process) waitExit() error {
+	p.t.Helper()
+	select {
+	case err := <-p.exited:
+		p.cmd = nil
+		return err
+	case <-time.After(exitPatience):
+		p.t.Fatalf("n%d does not end:\n%s", p.id, tail(p.log, 40))
+		return nil
+	}
 }
 
 // died returns an error if the process has ended by itself.

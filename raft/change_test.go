@@ -174,3 +174,52 @@ func TestATransferEndsWhenItsTargetIsNoVoterAnyMore(t *testing.T) {
 		t.Errorf("a proposal after the transfer was given up: %v", err)
 	}
 }
+
+// n1 was the only voter once, lost its disk, was removed and added again. It
+// receives the log from its beginning and comes to the entry in which its earlier
+// self is the only voter. It must not take that for a majority of one.
+func TestAServerThatLostItsDiskIsNotTheVoterThatItWas(t *testing.T) {
+	old := Configuration{Members: []Member{{ID: 1, Instance: InstanceID{1}, Votes: true}}}
+	founding, err := FoundingEntry(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for instance, mayLead := range map[InstanceID]bool{{1}: true, {2}: false, {}: true} {
+		c, err := New(Config{ID: 1, Instance: instance, Random: func(int) int { return 0 }}, InitialState{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &server{Core: c, t: t}
+		s.receive(2, 5, &AppendEntries{Entries: []Entry{founding}, LeaderCommit: 1})
+		for range 100 {
+			s.Tick()
+			s.do()
+		}
+		if got := s.Role() == Leader; got != mayLead {
+			t.Errorf("with data directory %v it is %s", instance[0], s.Role())
+		}
+	}
+}
+
+func TestWhatALostDiskAcknowledgesOrVotesCountsForNothing(t *testing.T) {
+	s := newServer(t, 1, 3, 1) // the members' instances are zero
+	for s.Role() != PreCandidate {
+		s.Tick()
+	}
+	s.do()
+	stranger := InstanceID{7}
+	s.Core.Step(Message{From: 2, To: 1, Term: 2, Instance: stranger, Body: &RequestVoteReply{PreVote: true, Granted: true}})
+	if s.Role() != PreCandidate {
+		t.Fatalf("is %s by the pre-vote of another data directory", s.Role())
+	}
+	s.becomeLeaderOf(3)
+	s.Core.Step(Message{From: 2, To: 1, Term: 2, Instance: stranger, Body: &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1}})
+	s.do()
+	if s.commitIndex != 0 {
+		t.Errorf("commitIndex = %d by the acknowledgement of another data directory", s.commitIndex)
+	}
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	if s.commitIndex != 2 {
+		t.Errorf("commitIndex = %d, want 2", s.commitIndex)
+	}
+}

@@ -11,6 +11,10 @@ import (
 type Config struct {
 	// ID is this server. Required.
 	ID NodeID
+	// Instance is its data directory. A configuration that names the server with
+	// another one means a server that is gone, and whose vote this one does not
+	// have. Zero: whatever a configuration says is right.
+	Instance InstanceID
 	// ElectionTicks is the shortest election timeout. Each timeout is drawn at
 	// random from [ElectionTicks, 2*ElectionTicks) (§5.2). Default 30.
 	ElectionTicks int
@@ -226,6 +230,10 @@ func (c *Core) Step(m Message) {
 		}
 		c.becomeFollower(m.Term, leader) // rule:term.adopt §5.1 any message of a newer term: follow
 	}
+	if c.countsForNothing(m) {
+		c.ignore(m, "from a data directory that is not the member's")
+		return
+	}
 	switch body := m.Body.(type) {
 	case *RequestVote:
 		c.handleRequestVote(m, body)
@@ -265,6 +273,21 @@ func (c *Core) answerOldTerm(m Message) {
 	}
 }
 
+// countsForNothing reports whether m is a vote or an acknowledgement by a server
+// that has the ID of a member and another data directory. The member that was
+// counted on is gone, and with it what it had promised and stored.
+//
+// What such a server says otherwise is welcome. It may have been admitted with its
+// new directory long ago, and even lead, while this server was away.
+func (c *Core) countsForNothing(m Message) bool {
+	switch m.Body.(type) {
+	case *RequestVoteReply, *AppendEntriesReply:
+		member, ok := c.log.configuration().Member(m.From)
+		return ok && m.Instance != InstanceID{} && m.Instance != member.Instance // rule:member.disk thesis 3.8 what a lost disk has promised and stored is lost
+	}
+	return false
+}
+
 // changesNoTerm reports whether m carries a term that nobody is in yet: a
 // PreVote asks about a term that the sender would begin, and a granted PreVote
 // is answered with that same term (thesis 9.6).
@@ -301,8 +324,20 @@ func (c *Core) Tick() {
 // and in the latest configuration of that log it is no voter.
 func (c *Core) mayCampaign() bool {
 	return c.installing == nil && slices.ContainsFunc(c.log.configurations, func(ic IndexedConfiguration) bool {
-		return ic.Configuration.IsVoter(c.id) // rule:member.campaign thesis 4.2.2 a voter of any configuration that may still be in force
+		return c.votesIn(ic.Configuration) // rule:member.campaign thesis 4.2.2 a voter of any configuration that may still be in force
 	})
+}
+
+// votesIn reports whether this server is a voter of a configuration.
+//
+// The ID is not enough. A server that was the only voter once, lost its disk, was
+// removed and added again comes across that old configuration when it receives
+// the log from its beginning. By the ID it would be a majority of one, and could
+// elect itself without any of the entries that it has yet to receive.
+func (c *Core) votesIn(configuration Configuration) bool {
+	m, ok := configuration.Member(c.id)
+	return ok && (m.Votes || m.VotedBefore) &&
+		(m.Instance == c.cfg.Instance || c.cfg.Instance == InstanceID{}) // rule:member.instance thesis 3.8 a lost disk's vote is lost
 }
 
 // becomeFollower is the only way into the role, from any other one and from any
@@ -356,7 +391,7 @@ func (c *Core) ConnectionLost(id NodeID) {
 func (c *Core) configurationChanged() {
 	configuration := c.log.configuration()
 	c.quorum = configuration.quorum()
-	c.votes = configuration.IsVoter(c.id)
+	c.votes = c.votesIn(configuration)
 	c.members = configuration.idsOf(func(m Member) bool { return m.ID != c.id })
 	if c.role != Leader {
 		return

@@ -9,6 +9,10 @@ type Message struct {
 	From, To NodeID
 	Term     Term
 	Body     Body
+	// Instance is the sender's data directory, if the receiver's host knows it;
+	// otherwise zero. It is not part of the encoding: it is said once, when a
+	// connection begins.
+	Instance InstanceID
 }
 
 // Body is the part of a message that depends on its kind: one of the types

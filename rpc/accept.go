@@ -142,7 +142,7 @@ func (a *arrivals) greeted(nc net.Conn) {
 }
 
 // admit adds a connection, unless there are too many. A peer has one connection
-// each for messages and for commands: a newer one takes the place of an older
+// each for messages, for commands and for a snapshot: a newer one takes the place of an older
 // one, which may be half open after the peer's machine lost its power.
 func (a *arrivals) admit(in *inbound, limits Limits) *Refusal {
 	a.mu.Lock()

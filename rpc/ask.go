@@ -24,9 +24,8 @@ func (t *Transport) Ask(ctx context.Context, addr string, question []byte) (answ
 		return nil, Identity{}, ErrClosed
 	}
 	defer t.running.Done()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(t.ctx, func() { cancel(ErrClosed) })()
+	ctx, release := t.untilClosed(ctx)
+	defer release()
 
 	c, peer, err := t.connect(ctx, classQuestion, raft.None, addr)
 	if err != nil {
@@ -37,7 +36,7 @@ func (t *Transport) Ask(ctx context.Context, addr string, question []byte) (answ
 	client := netrpc.NewClientWithCodec(codec)
 	defer func() { client.Close(); <-codec.ended }()
 	var reply note
-	call := client.Go(p.service+"."+p.method, &question, &reply, make(chan *netrpc.Call, 1))
+	call := client.Go(methodAnswer, &question, &reply, make(chan *netrpc.Call, 1))
 	select {
 	case <-call.Done:
 	case <-ctx.Done():

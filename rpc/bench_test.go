@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"balsa/raft"
+	"balsa/raft/node"
 )
 
 // tally is a Handler that counts, and signals when it has counted enough.
 type tally struct {
+	node.SnapshotReceiver
 	messages, entries, target atomic.Int64
 	done                      chan struct{}
 }
@@ -113,11 +115,11 @@ func BenchmarkRoundTrip(b *testing.B) {
 	reply := []raft.Message{{From: 2, To: 1, Term: 1, Body: &raft.AppendEntriesReply{Success: true}}}
 	ready := make(chan struct{})
 	follower = start(b, d, 2, &host{}, func(c *Config) {
-		c.Handler = handlerFunc(func([]raft.Message) { <-ready; follower.Send(reply) })
+		c.Handler = handlerFunc{deliver: func([]raft.Message) { <-ready; follower.Send(reply) }}
 	})
 	close(ready)
 	leader := start(b, d, 1, &host{}, func(c *Config) {
-		c.Handler = handlerFunc(func([]raft.Message) { signal(answered) })
+		c.Handler = handlerFunc{deliver: func([]raft.Message) { signal(answered) }}
 	})
 	one := []raft.Message{appendEntries(1, 2, 1, 128)}
 	b.ReportAllocs()
@@ -128,11 +130,12 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 // handlerFunc is a Handler for Raft messages only.
-type handlerFunc func([]raft.Message)
+type handlerFunc struct {
+	Handler
+	deliver func([]raft.Message)
+}
 
-func (f handlerFunc) Deliver(m []raft.Message)                    { f(m) }
-func (f handlerFunc) Execute(_ context.Context, c []byte) []byte  { return c }
-func (f handlerFunc) Answer(_ Identity, _ []byte) (answer []byte) { return nil }
+func (f handlerFunc) Deliver(m []raft.Message) { f.deliver(m) }
 
 // BenchmarkForward forwards 128-byte commands from many goroutines.
 func BenchmarkForward(b *testing.B) {

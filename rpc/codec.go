@@ -12,7 +12,6 @@ type clientCodec struct {
 	*conn
 	protocol protocol
 	reader   *frameReader
-	writer   *frameWriter
 	// flushed says that a goroutine of its own flushes the writer. Otherwise
 	// each request is written by whoever makes it.
 	flushed bool
@@ -29,8 +28,7 @@ func newClientCodec(c *conn, p protocol) *clientCodec {
 	return &clientCodec{
 		conn:     c,
 		protocol: p,
-		reader:   newFrameReader(c.nc, p, p.maxReply, c.stall),
-		writer:   newFrameWriter(c),
+		reader:   newFrameReader(c.nc, p.buffer, p.replies(), c.stall),
 		ended:    make(chan struct{}),
 	}
 }
@@ -43,7 +41,8 @@ func (e unsentError) Unwrap() error { return e.error }
 // WriteRequest implements [netrpc.ClientCodec]. net/rpc calls it for one
 // request at a time.
 func (c *clientCodec) WriteRequest(r *netrpc.Request, args any) error {
-	if err := c.writer.put(c.protocol.request, r.Seq, c.protocol.maxRequest, args); err != nil {
+	m := c.protocol.named(r.ServiceMethod)
+	if err := c.writer.put(m.request, r.Seq, m.maxRequest, args); err != nil {
 		return unsentError{err}
 	}
 	if c.flushed {
@@ -58,8 +57,8 @@ func (c *clientCodec) WriteRequest(r *netrpc.Request, args any) error {
 // calls that were never sent.
 func (c *clientCodec) ReadResponseHeader(r *netrpc.Response) error {
 	f, err := c.reader.next()
-	if err == nil && f.kind != c.protocol.reply {
-		err = fmt.Errorf("%w: kind %d in answer to %s", errBadFrame, f.kind, c.protocol.method)
+	if err == nil && f.kind == frameRefusal {
+		err = c.refusalIn(f)
 	}
 	if err != nil {
 		return c.stop(err)
@@ -104,7 +103,6 @@ type serverCodec struct {
 	*conn
 	protocol protocol
 	reader   *frameReader
-	writer   *frameWriter
 	// flushed says that a goroutine of its own flushes the writer. Otherwise
 	// replies wait until the reader is about to block: as long as requests are
 	// here already, their replies share a system call.
@@ -122,8 +120,7 @@ func newServerCodec(c *conn, p protocol) *serverCodec {
 	return &serverCodec{
 		conn:     c,
 		protocol: p,
-		reader:   newFrameReader(c.nc, p, p.maxRequest, c.stall),
-		writer:   newFrameWriter(c),
+		reader:   newFrameReader(c.nc, p.buffer, p.requests(), c.stall),
 	}
 }
 
@@ -138,8 +135,8 @@ func (c *serverCodec) ReadRequestHeader(r *netrpc.Request) error {
 		return io.EOF
 	}
 	f, err := c.reader.next()
-	if err == nil && f.kind != c.protocol.request {
-		err = fmt.Errorf("%w: kind %d on a connection for %s", errBadFrame, f.kind, c.protocol.method)
+	if err == nil && f.kind == frameRefusal {
+		err = c.refusalIn(f)
 	}
 	if err != nil {
 		c.fail(err)
@@ -149,7 +146,7 @@ func (c *serverCodec) ReadRequestHeader(r *netrpc.Request) error {
 	if c.gate != nil {
 		c.gate.enter(len(f.body))
 	}
-	r.ServiceMethod = c.protocol.service + "." + c.protocol.method
+	r.ServiceMethod = c.protocol.requestedBy(f.kind)
 	r.Seq, c.body = f.sequence, f.body
 	return nil
 }

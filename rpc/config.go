@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/raft/node"
 )
 
 // Handler is what a node does with what arrives. Methods are called from many
@@ -26,6 +27,12 @@ type Handler interface {
 	// Answer answers a question of a node that may belong to no cluster, with
 	// at most [MaxQuestion] bytes.
 	Answer(from Identity, question []byte) (answer []byte)
+	// SnapshotReceiver takes what other leaders' [Transport.SendSnapshot] sends.
+	// Its methods are called one at a time, whichever connection they serve, and
+	// for one snapshot in the order in which its leader sent it. Their contexts
+	// end when this node closes the connection, or when the sender will have
+	// given up. That the sender has closed it shows only after the call.
+	node.SnapshotReceiver
 }
 
 // Resolver returns the host:port of a node's rpc listener, and false if it is
@@ -56,17 +63,25 @@ type Config struct {
 	// side dialled. Its error is the sentence that the peer is told; to choose
 	// the code as well, return a [*Refusal], such as one with [WrongInstance].
 	// It must be quick and safe for concurrent use. Questions are not subject
-	// to it.
+	// to it. It is asked at each handshake, and about connections that exist
+	// when [Transport.Recheck] is called.
 	Admit func(peer Identity) error
 	// OnConnectionLost, if set, is told that a connection for Raft messages
 	// that was established has broken, which suggests that the process at its
 	// other end has died. It is called once, not for each failed attempt to
-	// connect again. It must be quick and must not call Close.
+	// connect again, and not if a refusal ended the connection. It must be quick
+	// and must not call Close.
 	OnConnectionLost func(peer raft.NodeID)
 	// OnRefused, if set, is told that a handshake with a peer that this node
-	// dialled failed, once for each change of the reason. It must be quick and
-	// must not call Close.
+	// dialled failed, or that this node or the peer ended an established
+	// connection because of a refusal; once for each change of the reason. It
+	// must be quick and must not call Close.
 	OnRefused func(peer raft.NodeID, refusal *Refusal)
+	// SnapshotRate bounds the data of each snapshot that this node sends, in
+	// bytes per second. Zero means [DefaultSnapshotRate], a negative number no
+	// limit. Since no pause between two chunks may be longer than half of
+	// [Limits.SnapshotStall], rates below about 8 KiB/s are exceeded.
+	SnapshotRate int64
 	// Logger, if set, receives what an operator should know.
 	Logger *slog.Logger
 	Limits Limits
@@ -102,10 +117,18 @@ func (c Config) complete() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.SnapshotRate == 0 {
+		c.SnapshotRate = DefaultSnapshotRate
+	}
 	var err error
 	c.Limits, err = c.Limits.withDefaults()
 	return c, err
 }
+
+// DefaultSnapshotRate is half of what a network of 1 Gbit/s carries, and a small
+// part of what a processor can copy and checksum: a state of 1 GiB takes 16 s,
+// and Raft messages find room beside it.
+const DefaultSnapshotRate = 64 << 20
 
 // Limits bound time and memory. A field that is zero has its default.
 type Limits struct {
@@ -116,6 +139,11 @@ type Limits struct {
 	// the rest of a frame, taking what is written to it, acknowledging messages
 	// that were delivered. 5 s.
 	Stall time.Duration
+	// SnapshotStall is what Stall is on the connections that carry snapshots,
+	// where either side may be busy with its disk. It also bounds how long the
+	// sender may take to come up with the next chunk, and the receiver to have
+	// it, or all of them, on disk. The same on all nodes, or nearly. 1 min.
+	SnapshotStall time.Duration
 	// Command is how long a forwarded command may take at most, whatever its
 	// caller's context says. 30 s.
 	Command time.Duration
@@ -150,6 +178,15 @@ type Limits struct {
 // under way before it is not read any more.
 const commandBytes = 4 * MaxCommand
 
+// stallOf returns how long nothing may move on a connection of a class, when
+// something should.
+func (l Limits) stallOf(c class) time.Duration {
+	if c == classSnapshot {
+		return l.SnapshotStall
+	}
+	return l.Stall
+}
+
 func (l Limits) withDefaults() (Limits, error) {
 	var err error
 	durations := func(name string, d *time.Duration, standard time.Duration) {
@@ -170,6 +207,7 @@ func (l Limits) withDefaults() (Limits, error) {
 	}
 	durations("Handshake", &l.Handshake, 5*time.Second)
 	durations("Stall", &l.Stall, 5*time.Second)
+	durations("SnapshotStall", &l.SnapshotStall, time.Minute)
 	durations("Command", &l.Command, 30*time.Second)
 	durations("BackoffMin", &l.BackoffMin, 50*time.Millisecond)
 	durations("BackoffMax", &l.BackoffMax, max(time.Second, l.BackoffMin))

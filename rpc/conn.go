@@ -6,30 +6,43 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // conn is a connection after its handshake. It lives as long as its context.
 type conn struct {
-	nc  net.Conn
-	ctx context.Context
-	end context.CancelCauseFunc
-	// stall bounds how long a write may make no progress.
+	nc     net.Conn
+	peer   Identity
+	writer *frameWriter
+	ctx    context.Context
+	end    context.CancelCauseFunc
+	// stall bounds how long a write, or the arrival of the rest of a frame, may
+	// make no progress.
 	stall time.Duration
+	// dismissal is why this node ends the connection, if it does: see
+	// dismiss.go.
+	dismissal atomic.Pointer[Refusal]
 }
 
 // newConn makes a connection that is closed when fail is called or parent ends,
 // whichever is first.
-func newConn(parent context.Context, nc net.Conn, stall time.Duration) *conn {
+func newConn(parent context.Context, nc net.Conn, peer Identity, stall time.Duration) *conn {
 	ctx, end := context.WithCancelCause(parent)
 	context.AfterFunc(ctx, func() { nc.Close() })
-	return &conn{nc: nc, ctx: ctx, end: end, stall: stall}
+	c := &conn{nc: nc, peer: peer, ctx: ctx, end: end, stall: stall}
+	c.writer = newFrameWriter(c)
+	return c
 }
 
-// fail closes the connection. The first cause is kept.
+// fail closes the connection. The first cause is kept, unless the connection was
+// being dismissed: then that is what made the peer close it.
 func (c *conn) fail(cause error) {
 	if cause == io.EOF {
 		cause = errClosedByPeer
+	}
+	if refusal := c.dismissal.Load(); refusal != nil {
+		cause = refusal
 	}
 	c.end(cause)
 	c.nc.Close()
@@ -62,9 +75,11 @@ func (c *conn) write(b []byte) error {
 }
 
 // frameWriter collects frames and writes as many as there are at once. Any
-// goroutine may put; one at a time may flush.
+// goroutine may put and flush.
 type frameWriter struct {
 	conn *conn
+	// writing is held while something is written: frames must not mix.
+	writing sync.Mutex
 	// room is signalled after each flush.
 	room chan struct{}
 	// waiting is signalled after each put.
@@ -111,6 +126,8 @@ func (w *frameWriter) put(kind frameKind, sequence uint64, limit int, content an
 
 // flush writes what was put. An error means that the connection is closed.
 func (w *frameWriter) flush() error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	w.mu.Lock()
 	out := w.pending
 	w.pending, w.spare = w.spare[:0], nil

@@ -38,8 +38,8 @@ func TestFramesThatWaitShareOneWrite(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
 	counting := &countingConn{Conn: client}
-	c := newConn(t.Context(), counting, patience)
-	w := newFrameWriter(c)
+	c := newConn(t.Context(), counting, Identity{}, patience)
+	w := c.writer
 	done := make(chan struct{})
 	go func() { defer close(done); w.run() }()
 	const frames = 100
@@ -68,7 +68,7 @@ func TestFramesThatWaitShareOneWrite(t *testing.T) {
 func TestWhatWaitsToBeWrittenIsBounded(t *testing.T) {
 	client, server := net.Pipe()
 	defer server.Close()
-	w := newFrameWriter(newConn(t.Context(), client, patience))
+	w := newConn(t.Context(), client, Identity{}, patience).writer
 	big := note(make([]byte, MaxQuestion))
 	var err error
 	for err == nil {

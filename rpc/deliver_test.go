@@ -216,7 +216,7 @@ func TestNoMoreCallsThanTheWindowAreUnderWay(t *testing.T) {
 	var frames atomic.Int64
 	d.set(3, rawServer(t, identityOf(3), func(nc net.Conn) {
 		p, _ := protocolOf(classRaft)
-		r := newFrameReader(nc, p, p.maxRequest, time.Hour)
+		r := newFrameReader(nc, p.buffer, p.requests(), time.Hour)
 		for {
 			if _, err := r.next(); err != nil {
 				return

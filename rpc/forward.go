@@ -103,6 +103,7 @@ func (f *forwarder) connect() {
 	var made *forwarding
 	if err == nil {
 		made = newForwarding(c, t.limits)
+		defer t.supervise(c)()
 	}
 	f.mu.Lock()
 	if err == nil {
@@ -133,7 +134,6 @@ func (f *forwarder) isBack() {
 type forwarding struct {
 	*clientCodec
 	client *netrpc.Client
-	method string
 	limits Limits
 }
 
@@ -145,7 +145,6 @@ func newForwarding(c *conn, limits Limits) *forwarding {
 	return &forwarding{
 		clientCodec: codec,
 		client:      netrpc.NewClientWithCodec(codec),
-		method:      p.service + "." + p.method,
 		limits:      limits,
 	}
 }
@@ -163,7 +162,7 @@ func (c *forwarding) forward(ctx context.Context, deadline time.Time, payload []
 		return nil, false, ErrBusy
 	}
 	answer := result{cost: cost(payload)}
-	call := c.client.Go(c.method, &command{Timeout: timeout, Payload: payload}, &answer, make(chan *netrpc.Call, 1))
+	call := c.client.Go(methodExecute, &command{Timeout: timeout, Payload: payload}, &answer, make(chan *netrpc.Call, 1))
 	select {
 	case <-call.Done:
 	case <-ctx.Done():

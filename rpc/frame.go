@@ -24,6 +24,10 @@ const (
 	MaxCommand = raft.MaxEntryData
 	// MaxQuestion bounds the questions of [Transport.Ask] and their answers.
 	MaxQuestion = 64 << 10
+
+	// maxOffer bounds the offer of a snapshot. The largest configuration that
+	// Raft lets into one has about 300 KiB.
+	maxOffer = 512 << 10
 )
 
 // frameKind is the first byte of a frame's content. The numbers are part of the
@@ -37,6 +41,13 @@ const (
 	frameExecuted  frameKind = 4
 	frameQuestion  frameKind = 5
 	frameAnswer    frameKind = 6
+	frameOffer     frameKind = 7
+	frameChunk     frameKind = 8
+	frameFinish    frameKind = 9
+	frameVerdict   frameKind = 10
+	// frameRefusal is the last frame of a connection that goes on no longer: see
+	// dismiss.go. Either side may send it, on connections of every class.
+	frameRefusal frameKind = 11
 )
 
 // A frame is laid out like this, all integers little-endian:
@@ -81,12 +92,15 @@ var errBadFrame = errors.New("bad frame")
 // deadliner is the part of a connection that bounds reading in time.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
+// frameLimits are the kinds of frame that may arrive on a connection, each with
+// the length of the longest possible body, in bytes.
+type frameLimits map[frameKind]int
+
 // frameReader reads frames from a connection.
 type frameReader struct {
-	buf  *bufio.Reader
-	conn deadliner
-	// maxBody bounds the body of any frame.
-	maxBody int
+	buf    *bufio.Reader
+	conn   deadliner
+	limits frameLimits
 	// idle is how long the connection may be silent between two frames; zero
 	// means for ever.
 	idle time.Duration
@@ -95,15 +109,19 @@ type frameReader struct {
 	stall time.Duration
 	// armed says that the connection has a read deadline.
 	armed bool
+	// reuse says that nobody looks at a frame's body any more when the next one
+	// is read, and kept is the memory that all of them take turns in.
+	reuse bool
+	kept  []byte
 }
 
-func newFrameReader(nc net.Conn, p protocol, maxBody int, stall time.Duration) *frameReader {
-	return &frameReader{buf: bufio.NewReaderSize(nc, p.buffer), conn: nc, maxBody: maxBody, stall: stall}
+func newFrameReader(nc net.Conn, buffer int, limits frameLimits, stall time.Duration) *frameReader {
+	return &frameReader{buf: bufio.NewReaderSize(nc, buffer), conn: nc, limits: limits, stall: stall}
 }
 
 // next reads one frame, whose body is a slice of its own that nobody else
-// writes to. It returns io.EOF if the peer closed the connection between two
-// frames.
+// writes to, unless the reader is told to reuse it. It returns io.EOF if the
+// peer closed the connection between two frames.
 func (r *frameReader) next() (frame, error) {
 	r.disarm()
 	if r.idle > 0 {
@@ -119,13 +137,17 @@ func (r *frameReader) next() (frame, error) {
 	if err != nil {
 		return frame{}, unfinished(err)
 	}
+	f := frame{kind: frameKind(head[8]), sequence: binary.LittleEndian.Uint64(head[9:])}
+	limit, known := r.limits[f.kind]
+	if !known {
+		return frame{}, fmt.Errorf("%w: its kind is %d, which has no place on this connection", errBadFrame, f.kind)
+	}
 	length := int64(binary.LittleEndian.Uint32(head))
-	if length < frameFixed || length-frameFixed > int64(r.maxBody) {
-		return frame{}, fmt.Errorf("%w: it claims %d bytes, at most %d are possible", errBadFrame, length-frameFixed, r.maxBody)
+	if length < frameFixed || length-frameFixed > int64(limit) {
+		return frame{}, fmt.Errorf("%w: it claims %d bytes, at most %d are possible", errBadFrame, length-frameFixed, limit)
 	}
 	want := binary.LittleEndian.Uint32(head[4:])
 	sum := crc32.Checksum(head[frameHeader-frameFixed:], castagnoli)
-	f := frame{kind: frameKind(head[8]), sequence: binary.LittleEndian.Uint64(head[9:])}
 	r.buf.Discard(frameHeader)
 	if f.body, err = r.body(int(length - frameFixed)); err != nil {
 		return frame{}, unfinished(err)
@@ -150,7 +172,10 @@ func (r *frameReader) body(n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	body := make([]byte, min(n, firstStep))
+	body := r.kept[:min(n, cap(r.kept))]
+	if len(body) < min(n, firstStep) {
+		body = make([]byte, min(n, firstStep))
+	}
 	for filled := 0; filled < n; {
 		if filled == len(body) {
 			grown := make([]byte, min(n, 2*filled))
@@ -166,6 +191,9 @@ func (r *frameReader) body(n int) ([]byte, error) {
 			return nil, err
 		}
 		filled += read
+	}
+	if r.reuse {
+		r.kept = body
 	}
 	return body, nil
 }

@@ -176,13 +176,13 @@ func (t *Transport) greet(ctx context.Context, nc net.Conn, c class, to raft.Nod
 	if a.code != accepted {
 		return a.from, &Refusal{Code: a.code, Sentence: a.sentence, Peer: a.from}
 	}
-	if r := t.judge(hello{class: c, from: a.from, to: self.Node}, self); r != nil {
-		r.Peer = a.from
-		return a.from, r
+	r := t.judge(hello{class: c, from: a.from, to: self.Node}, self)
+	if r == nil && to != raft.None && a.from.Node != to {
+		r = refuse(WrongNode, "node %s answered at the address of %s; check the addresses of both", a.from.Node, to)
 	}
-	if to != raft.None && a.from.Node != to {
-		r := refuse(WrongNode, "node %s answered at the address of %s; check the addresses of both", a.from.Node, to)
+	if r != nil {
 		r.Peer = a.from
+		t.decline(nc, r)
 		return a.from, r
 	}
 	return a.from, nil
@@ -244,10 +244,18 @@ func (t *Transport) judge(h hello, self Identity) *Refusal {
 	case h.from.Cluster != self.Cluster || self.Cluster == founded:
 		return refuse(WrongCluster, "node %s belongs to %s and node %s to %s; join them, or give one of them another data directory",
 			self.Node, clusterName(self.Cluster), h.from.Node, clusterName(h.from.Cluster))
-	case h.class == classQuestion || t.config.Admit == nil:
+	case h.class == classQuestion:
 		return nil
 	}
-	if err := t.config.Admit(h.from); err != nil {
+	return t.admits(h.from)
+}
+
+// admits returns what the host has against a peer, if anything.
+func (t *Transport) admits(peer Identity) *Refusal {
+	if t.config.Admit == nil {
+		return nil
+	}
+	if err := t.config.Admit(peer); err != nil {
 		return asRefusal(err)
 	}
 	return nil

@@ -239,7 +239,7 @@ func TestRefusalCodesAreErrors(t *testing.T) {
 		t.Error("errors.Is does not tell the codes apart")
 	}
 	seen := make(map[string]bool)
-	for code := accepted; code <= TooManyConnections; code++ {
+	for code := accepted; code <= Removed; code++ {
 		if seen[code.Error()] {
 			t.Errorf("two codes are called %q", code.Error())
 		}

@@ -51,6 +51,7 @@ type host struct {
 	deliver func([]raft.Message)
 	execute func(context.Context, []byte) []byte
 	answer  func(Identity, []byte) []byte
+	shelf
 
 	mu       sync.Mutex
 	received []raft.Message
@@ -306,7 +307,7 @@ func rawServer(t testing.TB, as Identity, serve func(net.Conn)) (addr string) {
 // mustFrame encodes a frame.
 func mustFrame(t testing.TB, kind frameKind, sequence uint64, content any) []byte {
 	t.Helper()
-	b, err := appendFrame(nil, kind, sequence, MaxMessage, content)
+	b, err := appendFrame(nil, kind, sequence, 64<<20, content)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/raft/node"
 )
 
 // quick makes a node impatient, for tests in which somebody stays silent.
 func quick(c *Config) {
 	c.Limits.Handshake, c.Limits.Stall = 200*time.Millisecond, 200*time.Millisecond
+	c.Limits.SnapshotStall = 200 * time.Millisecond
 }
 
 // healthyPair is two nodes that talk, and a check that they still do, over the
@@ -49,7 +51,9 @@ func rawFrame(kind frameKind, sequence uint64, body []byte) []byte {
 }
 
 func TestBadBytesEndTheConnectionAndNothingElse(t *testing.T) {
-	victim, stillFine := healthyPair(t, quick)
+	// Only where the peer falls silent may it be the silence that ends it.
+	hasty, hastyStillFine := healthyPair(t, quick)
+	patient, patientStillFine := healthyPair(t, func(c *Config) { c.Limits.Stall, c.Limits.SnapshotStall = time.Hour, time.Hour })
 	good := mustFrame(t, frameDeliver, 1, &batch{numbered(3, 1, 7)})
 	flipped := slices.Clone(good)
 	flipped[len(flipped)-1] ^= 1
@@ -57,6 +61,21 @@ func TestBadBytesEndTheConnectionAndNothingElse(t *testing.T) {
 		b := make([]byte, frameHeader)
 		binary.LittleEndian.PutUint32(b, n)
 		b[8] = byte(frameDeliver)
+		return b
+	}
+	offered := offerOf(3, 1, 5)
+	nothing := func(*node.SnapshotOffer) {}
+	offer := func(adjust func(*node.SnapshotOffer)) []byte {
+		o := offered
+		adjust(&o)
+		return mustFrame(t, frameOffer, 1, &o)
+	}
+	chunk := func(id node.SnapshotID) []byte {
+		return mustFrame(t, frameChunk, 1, &piece{ID: id, Chunk: node.Chunk{Data: make([]byte, 100)}})
+	}
+	claimOf := func(kind frameKind, body uint32) []byte {
+		b := claim(body + frameFixed)
+		b[8] = byte(kind)
 		return b
 	}
 	deliver := func(m raft.Message) []byte { return mustFrame(t, frameDeliver, 1, &batch{m}) }
@@ -86,9 +105,38 @@ func TestBadBytesEndTheConnectionAndNothingElse(t *testing.T) {
 		{"a message for somebody else", classRaft, deliver(numbered(3, 2, 666))},
 		{"a command without a timeout", classCommands, rawFrame(frameExecute, 1, []byte{1, 2, 3})},
 		{"a question over the limit", classQuestion, rawFrame(frameQuestion, 1, make([]byte, MaxQuestion+1))},
-		{"no question at all", classQuestion, nil},
+		{"silence instead of a question", classQuestion, nil},
+		{"a refusal without a code", classRaft, rawFrame(frameRefusal, 0, []byte{0, 'n', 'o'})},
+		{"an empty refusal", classRaft, rawFrame(frameRefusal, 0, nil)},
+		{"a refusal over the limit", classRaft, rawFrame(frameRefusal, 0, make([]byte, maxRefusal+1))},
+		{"garbage for a snapshot", classSnapshot, bytes.Repeat([]byte{0xa5}, 4096)},
+		{"silence for a snapshot", classSnapshot, nil},
+		{"messages for a snapshot", classSnapshot, good},
+		{"an offer over the limit", classSnapshot, claimOf(frameOffer, maxOffer+1)},
+		{"an offer without a configuration", classSnapshot, rawFrame(frameOffer, 1, make([]byte, offerHeader+24))},
+		{"an offer that is too short", classSnapshot, rawFrame(frameOffer, 1, make([]byte, offerHeader-1))},
+		{"an offer and something behind it", classSnapshot, rawFrame(frameOffer, 1, append(appendOffer(nil, &offered), 0))},
+		{"an offer in another's name", classSnapshot, offer(func(o *node.SnapshotOffer) { o.From = 2 })},
+		{"an offer for somebody else", classSnapshot, offer(func(o *node.SnapshotOffer) { o.To = 2 })},
+		{"a chunk before any offer", classSnapshot, chunk(offered.ID)},
+		{"the end before any offer", classSnapshot, mustFrame(t, frameFinish, 1, &offered.ID)},
+		{"a chunk of a snapshot that was not offered", classSnapshot, append(offer(nothing), chunk(node.SnapshotID{1})...)},
+		{"the end of a snapshot that was not offered", classSnapshot, append(offer(nothing), mustFrame(t, frameFinish, 1, &node.SnapshotID{1})...)},
+		{"two offers on one connection", classSnapshot, append(offer(nothing), offer(func(o *node.SnapshotOffer) { o.ID[0]++ })...)},
+		{"the same offer twice", classSnapshot, append(offer(nothing), offer(nothing)...)},
+		{"a chunk without a head", classSnapshot, append(offer(nothing), rawFrame(frameChunk, 1, make([]byte, pieceHeader-1))...)},
+		{"a chunk that may or may not be the last", classSnapshot, append(offer(nothing), rawFrame(frameChunk, 1, bytes.Repeat([]byte{2}, pieceHeader))...)},
+		{"a chunk over the limit", classSnapshot, append(offer(nothing), claimOf(frameChunk, pieceHeader+node.MaxChunk+1)...)},
+		{"the largest allowed chunk and then silence", classSnapshot, append(offer(nothing), claimOf(frameChunk, pieceHeader+node.MaxChunk)...)},
+		{"half a chunk and then silence", classSnapshot, append(offer(nothing), chunk(offered.ID)[:40]...)},
+		{"an end with a long ID", classSnapshot, append(offer(nothing), rawFrame(frameFinish, 1, make([]byte, snapshotIDSize+1))...)},
+		{"a verdict", classSnapshot, rawFrame(frameVerdict, 1, []byte{0})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			victim, stillFine := patient, patientStillFine
+			if strings.Contains(tt.name, "silence") {
+				victim, stillFine = hasty, hastyStillFine
+			}
 			before := victim.Stats().RefusedConnections
 			c := rawHello(t, victim.addr, hello{class: tt.class, from: identityOf(3), to: 1})
 			c.send(tt.send)
@@ -99,8 +147,13 @@ func TestBadBytesEndTheConnectionAndNothingElse(t *testing.T) {
 			stillFine()
 		})
 	}
-	if victim.host.has(7) || victim.host.has(666) {
-		t.Error("a bad message was delivered")
+	for _, victim := range []*testNode{hasty, patient} {
+		if victim.host.has(7) || victim.host.has(666) {
+			t.Error("a bad message was delivered")
+		}
+		if n := victim.host.taken(); n != 0 {
+			t.Errorf("%d bad chunks were taken", n)
+		}
 	}
 }
 
@@ -122,6 +175,7 @@ func TestAClaimedLengthCostsNoMemory(t *testing.T) {
 	a := start(t, d, 1, &host{}, func(c *Config) { c.Limits.Connections = 1000 })
 	claim := make([]byte, frameHeader)
 	binary.LittleEndian.PutUint32(claim, MaxMessage+frameFixed)
+	claim[8] = byte(frameDeliver)
 
 	const attackers = 50
 	var before, after runtime.MemStats
@@ -142,7 +196,7 @@ func TestAClaimedLengthCostsNoMemory(t *testing.T) {
 
 func TestMemoryOfALargeFrameGrowsWithWhatArrives(t *testing.T) {
 	const claimed = MaxMessage
-	r := &frameReader{maxBody: MaxMessage, stall: time.Hour, conn: neverLate{}}
+	r := &frameReader{limits: anyFrame, stall: time.Hour, conn: neverLate{}}
 	for _, arrived := range []int{0, 1000, firstStep, 1 << 20, 5 << 20} {
 		frame := make([]byte, frameHeader+arrived)
 		binary.LittleEndian.PutUint32(frame, claimed+frameFixed)
@@ -259,23 +313,36 @@ func TestPanicInAHandlerEndsTheConnectionOnly(t *testing.T) {
 func TestEveryMethodRecovers(t *testing.T) {
 	d := newDirectory()
 	n := start(t, d, 1, nil, func(c *Config) { c.Handler = panicking{} })
-	for _, service := range []any{raftService{}, commandService{}, questionService{}} {
-		typ := reflect.TypeOf(service)
-		for i := range typ.NumMethod() {
-			method := typ.Method(i)
+	methods := 0
+	for _, service := range []func(*inbound) any{
+		func(in *inbound) any { return raftService{in} },
+		func(in *inbound) any { return commandService{in} },
+		func(in *inbound) any { return questionService{in} },
+		func(in *inbound) any { return &snapshotService{in: in, offered: true} },
+		func(in *inbound) any { return &snapshotService{in: in} },
+	} {
+		for i := range reflect.TypeOf(service(nil)).NumMethod() {
 			client, server := net.Pipe()
 			defer client.Close()
-			in := newInbound(n.Transport, server, hello{class: classRaft, from: identityOf(2)})
-			receiver := reflect.New(typ).Elem()
-			receiver.Set(reflect.ValueOf(map[string]any{
-				"raftService": raftService{in}, "commandService": commandService{in}, "questionService": questionService{in},
-			}[typ.Name()]))
-			args := []reflect.Value{receiver, reflect.New(method.Type.In(1).Elem()), reflect.New(method.Type.In(2).Elem())}
-			err, _ := method.Func.Call(args)[0].Interface().(error)
+			in := newInbound(n.Transport, server, hello{class: classRaft, from: Identity{}})
+			receiver := reflect.ValueOf(service(in))
+			name, method := receiver.Type().Method(i).Name, receiver.Method(i)
+			argument := reflect.New(method.Type().In(0).Elem())
+			if o, ok := argument.Interface().(*offer); ok {
+				o.To = n.config.Node
+			}
+			err, _ := method.Call([]reflect.Value{argument, reflect.New(method.Type().In(1).Elem())})[0].Interface().(error)
+			if errors.Is(err, errBadFrame) {
+				continue // not in this state
+			}
+			methods++
 			if err == nil || !strings.Contains(err.Error(), "panic") || in.cause() == nil {
-				t.Errorf("%s.%s: error %v, connection %v; want both to say that it panicked", typ.Name(), method.Name, err, in.cause())
+				t.Errorf("%s.%s: error %v, connection %v; want both to say that it panicked", receiver.Type(), name, err, in.cause())
 			}
 		}
+	}
+	if methods != 6 {
+		t.Errorf("%d methods were made to panic, want 6", methods)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 // links knows with whom this node has connections for Raft messages, in either
 // direction, to tell the host once when a peer goes away: its death breaks both.
+// A connection that ends because of a refusal says nothing about a process.
 type links struct {
 	mu sync.Mutex
 	to map[raft.NodeID]*link
@@ -41,7 +42,8 @@ func (l *links) down(id raft.NodeID, cause error) bool {
 	if to.connections--; to.connections == 0 {
 		delete(l.to, id)
 	}
-	if to.lost || errors.Is(cause, errReplaced) {
+	_, refused := errors.AsType[*Refusal](cause)
+	if to.lost || refused || errors.Is(cause, errReplaced) {
 		return false
 	}
 	to.lost = true

@@ -71,7 +71,7 @@ func (t *Transport) connect(ctx context.Context, c class, to raft.NodeID, addr s
 		nc.Close()
 		return nil, who, fmt.Errorf("handshake with %s: %w", addr, err)
 	}
-	return newConn(t.ctx, nc, t.limits.Stall), who, nil
+	return newConn(t.ctx, nc, who, t.limits.stallOf(c)), who, nil
 }
 
 // news is a state of the way to a peer that is worth a line in the log.
@@ -90,8 +90,8 @@ const (
 	stateRefused
 )
 
-// report logs the outcome of an attempt to connect if it is another than the
-// last one.
+// report logs the outcome of an attempt to connect, or the refusal that ended a
+// connection, if it is another than the last one.
 func (p *peer) report(err error) {
 	refusal, refused := errors.AsType[*Refusal](err)
 	switch {
@@ -114,9 +114,11 @@ func (p *peer) report(err error) {
 	}
 }
 
-// reportLost logs that the connection for Raft messages broke.
+// reportLost logs that the connection for Raft messages broke, unless a refusal
+// ended it, which is reported for every connection.
 func (p *peer) reportLost(cause error) {
-	if p.t.ctx.Err() == nil && p.changed(news{state: stateLost}) {
+	_, refused := errors.AsType[*Refusal](cause)
+	if p.t.ctx.Err() == nil && !refused && p.changed(news{state: stateLost}) {
 		p.t.log.Info("connection to peer lost", "peer", p.id, "err", cause)
 	}
 }

@@ -37,6 +37,9 @@ const (
 	NotAdmitted RefusalCode = 9
 	// TooManyConnections: a limit on connections is reached.
 	TooManyConnections RefusalCode = 10
+	// Removed: the node was a member of the cluster and has been removed. This
+	// code is for [Config.Admit] to return.
+	Removed RefusalCode = 11
 )
 
 // Error names the code.
@@ -64,17 +67,20 @@ func (c RefusalCode) Error() string {
 		return "not admitted"
 	case TooManyConnections:
 		return "too many connections"
+	case Removed:
+		return "removed from the cluster"
 	}
 	return fmt.Sprintf("refused with code %d", uint8(c))
 }
 
-// Refusal is a failed handshake: two nodes reached each other, and at least one
-// of them will not talk to the other until somebody changes something.
+// Refusal is a failed handshake, or the end of a connection that has become
+// unwanted: two nodes reached each other, and at least one of them will not talk
+// to the other until somebody changes something.
 type Refusal struct {
 	Code RefusalCode
 	// Sentence says what is wrong and what to do.
 	Sentence string
-	// Peer is who answered, or the zero Identity if it did not say.
+	// Peer is who is at the other end, or the zero Identity if it did not say.
 	Peer Identity
 }
 

@@ -115,8 +115,10 @@ func (s *sender) run(ctx context.Context) {
 // serve sends over one connection for as long as it holds.
 func (s *sender) serve(c *conn) {
 	t := s.peer.t
+	release := t.supervise(c)
 	t.links.up(s.peer.id)
 	acknowledged := s.stream(c)
+	release()
 	s.peer.reportLost(c.cause())
 	t.lost(s.peer.id, c.cause())
 	if acknowledged {
@@ -166,7 +168,6 @@ func (s *sender) stream(c *conn) (acknowledged bool) {
 	defer func() { <-codec.ended }()
 
 	limits := &s.peer.t.limits
-	method := p.service + "." + p.method
 	done := make(chan *netrpc.Call, limits.Window)
 	// The calls are acknowledged in order, so one timer watches them all: it
 	// runs while any is under way, and each acknowledgement winds it up again.
@@ -196,7 +197,7 @@ func (s *sender) stream(c *conn) (acknowledged bool) {
 			underWay++
 			s.peer.counters.sent(len(messages), frameHeader+bytes)
 			// The request is encoded before Go returns: the slice is free again.
-			client.Go(method, &messages, &acknowledgement{}, done)
+			client.Go(methodDeliver, &messages, &acknowledgement{}, done)
 			clear(messages)
 		case call := <-done:
 			if call.Error != nil {

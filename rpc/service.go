@@ -18,20 +18,22 @@ type inbound struct {
 	*conn
 	t     *Transport
 	class class
-	peer  Identity
 }
 
 func newInbound(t *Transport, nc net.Conn, h hello) *inbound {
-	return &inbound{conn: newConn(t.ctx, nc, t.limits.Stall), t: t, class: h.class, peer: h.from}
+	return &inbound{conn: newConn(t.ctx, nc, h.from, t.limits.stallOf(h.class)), t: t, class: h.class}
 }
 
 // serve answers the peer until the connection breaks. Each connection has a
-// net/rpc server of its own, which knows the one method of the connection's
-// class: nothing else can be called on it, and the method knows who calls.
+// net/rpc server of its own, which knows the one service of the connection's
+// class: nothing else can be called on it, and its methods know who calls.
 func (in *inbound) serve() {
 	if err := in.t.sayYes(in.nc); err != nil {
 		in.fail(err)
 		return
+	}
+	if in.class != classQuestion {
+		defer in.t.supervise(in.conn)()
 	}
 	p, _ := protocolOf(in.class)
 	server := netrpc.NewServer()
@@ -54,6 +56,15 @@ func (in *inbound) serve() {
 		codec.gate = newGate(in.t.limits.Commands, commandBytes)
 		in.t.running.Go(codec.writer.run)
 		server.ServeCodec(codec)
+	case classSnapshot:
+		in.register(server, p, &snapshotService{in: in})
+		codec := in.codec(p)
+		codec.reader.idle, codec.reader.reuse = in.stall, true
+		// One request at a time here too, and each is answered at once: if the
+		// answer waited for the next request, the sender's window would empty.
+		for server.ServeRequest(codec) == nil && codec.writer.flush() == nil {
+		}
+		in.fail(io.EOF)
 	case classQuestion:
 		in.register(server, p, questionService{in})
 		codec := in.codec(p)
@@ -89,7 +100,9 @@ func (in *inbound) welcomeBack() {
 // does.
 func (in *inbound) complain() {
 	cause := in.cause()
-	if errors.Is(cause, errBadFrame) || errors.Is(cause, raft.ErrCorrupt) || errors.Is(cause, os.ErrDeadlineExceeded) {
+	if refusal := in.dismissal.Load(); refusal != nil {
+		in.t.refused.add(in.t.log, in.nc.RemoteAddr(), in.peer.Node, refusal.Code.Error(), "advice", refusal.Sentence)
+	} else if errors.Is(cause, errBadFrame) || errors.Is(cause, raft.ErrCorrupt) || errors.Is(cause, os.ErrDeadlineExceeded) {
 		in.t.refused.add(in.t.log, in.nc.RemoteAddr(), in.peer.Node, "cut off", "connection", in.class.String(), "err", cause)
 	}
 }
@@ -108,17 +121,21 @@ func (in *inbound) recovered(method string, err *error) {
 // raftService is what a peer can call on a connection for Raft messages.
 type raftService struct{ in *inbound }
 
-// Deliver hands messages to the node's inbox.
+// Deliver hands messages to the node's inbox. What the handshake has found out
+// about the sender goes with each of them: a data directory's vote is not that of
+// another one with the same node ID.
 func (s raftService) Deliver(messages *batch, _ *acknowledgement) (err error) {
 	defer s.in.recovered("Raft.Deliver", &err)
 	t := s.in.t
 	for i := range *messages {
-		if m := &(*messages)[i]; m.From != s.in.peer.Node || m.To != t.config.Node {
+		m := &(*messages)[i]
+		if m.From != s.in.peer.Node || m.To != t.config.Node {
 			err = fmt.Errorf("%w: a message from %s to %s on the connection from %s to %s",
 				errBadFrame, m.From, m.To, s.in.peer.Node, t.config.Node)
 			s.in.fail(err)
 			return err
 		}
+		m.Instance = s.in.peer.Instance
 	}
 	t.received.calls.Add(1)
 	t.received.messages.Add(uint64(len(*messages)))

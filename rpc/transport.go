@@ -26,7 +26,12 @@ var (
 	// reply exceeds [MaxCommand].
 	ErrReplyTooLarge = errors.New("rpc: the command was executed, but its reply is too large to send")
 	// ErrConnectionLost means that the connection broke before the reply came.
+	// It wraps the reason, which is a [*Refusal] if one of the two nodes no
+	// longer talks to the other.
 	ErrConnectionLost = errors.New("rpc: connection lost")
+	// ErrReceiver means that the receiver of a snapshot had an error of its own,
+	// such as a full disk. Its text follows.
+	ErrReceiver = errors.New("rpc: the receiver of the snapshot has failed")
 
 	errClosedByPeer = errors.New("closed by the peer")
 	errReplaced     = errors.New("the peer made a newer connection")
@@ -36,13 +41,17 @@ var (
 // Transport connects a node with its peers. All methods are safe for concurrent
 // use.
 type Transport struct {
-	config   Config
-	limits   Limits
-	log      *slog.Logger
-	arrivals arrivals
-	links    links
-	refused  complaints
-	received receivedCounters
+	config      Config
+	limits      Limits
+	log         *slog.Logger
+	arrivals    arrivals
+	established connections
+	links       links
+	refused     complaints
+	received    receivedCounters
+	// receiving is held, by putting something into it, by whoever calls the
+	// handler as the receiver of a snapshot.
+	receiving chan struct{}
 
 	// ctx ends at Close, with ErrClosed as its cause. Every connection is bound
 	// to it.
@@ -69,6 +78,8 @@ func New(config Config) (*Transport, error) {
 		limits: config.Limits,
 		log:    config.Logger,
 		peers:  make(map[raft.NodeID]*peer),
+
+		receiving: make(chan struct{}, 1),
 	}
 	t.ctx, t.end = context.WithCancelCause(context.Background())
 	t.running.Go(t.accept)
@@ -109,6 +120,17 @@ func (t *Transport) begin() bool {
 	return !t.closed
 }
 
+// untilClosed returns a context that ends with ctx or, with ErrClosed as its
+// cause, when the transport is closed.
+func (t *Transport) untilClosed(ctx context.Context) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(t.ctx, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
 // start runs a function that Close waits for. It returns false if the transport
 // is closed already.
 func (t *Transport) start(f func()) bool {
@@ -147,9 +169,4 @@ func (t *Transport) knownPeer(id raft.NodeID) *peer {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.peers[id]
-}
-
-// SendSnapshot is a placeholder.
-func (t *Transport) SendSnapshot(context.Context, node.SnapshotOffer, node.SnapshotSource, func(uint64)) error {
-	return node.ErrSnapshotRefused
 }

@@ -5,12 +5,15 @@
 //
 // Every error of an operation says, through errors.Is, which of these it is:
 //
-//   - [ErrNotFound], [ErrConflict], [ErrTooLarge], [ErrRefused]: the cluster
-//     understood and said no. Nothing was written.
+//   - [ErrNotFound], [ErrNoSuchMember], [ErrConflict], [ErrNotNow],
+//     [ErrTooLarge], [ErrRefused]: the cluster understood and said no. Nothing
+//     was written or changed.
 //   - [ErrUnavailable]: nobody could be asked, or whoever was asked could not
-//     do it. Nothing was written, and nothing will be.
+//     do it. Nothing was written or changed, and nothing will be.
 //   - [ErrOutcomeUnknown]: a write was sent and nobody knows what became of it.
 //     It may have happened, may still happen, or may never happen.
+//
+// A change of members or of the leader is a write in this sense.
 //
 // # What is tried again
 //
@@ -136,6 +139,15 @@ func (c *Client) GetStale(ctx context.Context, key []byte) (Item, error) {
 	return c.get(ctx, keyPath(key)+"?consistency=stale")
 }
 
+// GetByLease reads a key like Get, but content with the leader's lease: the
+// leader does not ask a majority whether it still leads. The answer is
+// linearizable only while the clocks of the servers run at about the same speed
+// and none stands still, as that of a suspended virtual machine does; otherwise
+// it may be out of date, and nothing says so.
+func (c *Client) GetByLease(ctx context.Context, key []byte) (Item, error) {
+	return c.get(ctx, keyPath(key)+"?consistency=lease")
+}
+
 func (c *Client) get(ctx context.Context, path string) (Item, error) {
 	answer, err := c.do(ctx, request{method: http.MethodGet, path: path})
 	if err != nil {
@@ -155,14 +167,14 @@ func (c *Client) get(ctx context.Context, path string) (Item, error) {
 
 // Put writes a key and returns its new revision.
 func (c *Client) Put(ctx context.Context, key, value []byte) (revision uint64, err error) {
-	return c.write(ctx, request{method: http.MethodPut, path: keyPath(key), body: value})
+	return c.write(ctx, request{method: http.MethodPut, path: keyPath(key), body: value, contentType: octetStream})
 }
 
 // CompareAndSet writes a key if its revision is expected, where 0 means that
 // the key must not exist. Otherwise it fails with ErrConflict, and
 // Error.Problem.Revision tells the revision that the key has.
 func (c *Client) CompareAndSet(ctx context.Context, key []byte, expected uint64, value []byte) (revision uint64, err error) {
-	r := request{method: http.MethodPut, path: keyPath(key), body: value}
+	r := request{method: http.MethodPut, path: keyPath(key), body: value, contentType: octetStream}
 	if expected == 0 {
 		r.ifNoneMatch = "*"
 	} else {
@@ -185,29 +197,31 @@ func (c *Client) CompareAndDelete(ctx context.Context, key []byte, expected uint
 
 func (c *Client) write(ctx context.Context, r request) (uint64, error) {
 	r.writes = true
-	answer, err := c.do(ctx, r)
-	if err != nil {
-		return 0, err
-	}
-	var result wire.Revision
-	if err := json.Unmarshal(answer.body, &result); err != nil || result.Revision == 0 {
-		return 0, answer.notUnderstood(err)
-	}
-	return result.Revision, nil
+	result, err := ask(ctx, c, r, func(result wire.Revision) bool { return result.Revision != 0 })
+	return result.Revision, err
 }
 
 // Status returns what one node knows of the cluster.
 func (c *Client) Status(ctx context.Context) (wire.ClusterStatus, error) {
-	answer, err := c.do(ctx, request{method: http.MethodGet, path: "/api/cluster"})
-	if err != nil {
-		return wire.ClusterStatus{}, err
-	}
-	var status wire.ClusterStatus
-	if err := json.Unmarshal(answer.body, &status); err != nil {
-		return wire.ClusterStatus{}, answer.notUnderstood(err)
-	}
-	return status, nil
+	r := request{method: http.MethodGet, path: "/api/cluster"}
+	return ask(ctx, c, r, func(status wire.ClusterStatus) bool { return status.NodeID != 0 })
 }
+
+// ask sends a request whose answer is a JSON document. One that does not make
+// sense is no answer of balsa's API.
+func ask[T any](ctx context.Context, c *Client, r request, makesSense func(T) bool) (T, error) {
+	var result, none T
+	answer, err := c.do(ctx, r)
+	if err != nil {
+		return none, err
+	}
+	if err := json.Unmarshal(answer.body, &result); err != nil || !makesSense(result) {
+		return none, answer.notUnderstood(err)
+	}
+	return result, nil
+}
+
+const octetStream = "application/octet-stream"
 
 func keyPath(key []byte) string { return "/api/kv/" + url.PathEscape(string(key)) }
 

@@ -71,6 +71,9 @@ func TestTheLifeOfAKey(t *testing.T) {
 	if item, err := c.GetStale(ctx, key); !reflect.DeepEqual(item, want) || err != nil {
 		t.Errorf("stale get: %+v, %v", item, err)
 	}
+	if item, err := c.GetByLease(ctx, key); !reflect.DeepEqual(item, want) || err != nil {
+		t.Errorf("get by lease: %+v, %v", item, err)
+	}
 	if _, err := c.CompareAndDelete(ctx, key, 1); !errors.Is(err, client.ErrConflict) {
 		t.Errorf("delete an old revision: %v", err)
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,18 @@ type request struct {
 	method, path         string
 	ifMatch, ifNoneMatch string
 	body                 []byte
+	contentType          string // of the body
 	writes               bool
+}
+
+// withJSON returns r with v as its body.
+func (r request) withJSON(v any) request {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // bodies are structs of strings and numbers
+	}
+	r.body, r.contentType = body, "application/json"
+	return r
 }
 
 // answer is a response that has been read to its end.
@@ -51,6 +63,7 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 		defer cancel()
 	}
 	pause := firstPause
+	var reason *Error // the last answer that said why not
 	for attempt := 1; ; attempt++ {
 		at := c.preferred.Load()
 		answer, err := c.attempt(ctx, c.bases[at], r)
@@ -61,14 +74,19 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 			// Whoever finds the node wanting first moves on, for everybody.
 			c.preferred.CompareAndSwap(at, (at+1)%int64(len(c.bases)))
 		}
-		if !err.again || ctx.Err() != nil {
-			return nil, err
+		if err.Problem != nil {
+			reason = err
 		}
-		if attempt%len(c.bases) == 0 {
-			if !sleep(ctx, pause) {
-				return nil, err
-			}
+		if err.again && ctx.Err() == nil && attempt%len(c.bases) == 0 {
+			sleep(ctx, pause)
 			pause = min(2*pause, lastPause)
+		}
+		switch {
+		case !err.again:
+			return nil, err
+		case ctx.Err() != nil:
+			// That the time was up says less than why it took so long.
+			return nil, cmp.Or(reason, err)
 		}
 	}
 }
@@ -89,8 +107,8 @@ func (c *Client) attempt(ctx context.Context, base string, r request) (*answer, 
 	if r.ifNoneMatch != "" {
 		httpRequest.Header.Set("If-None-Match", r.ifNoneMatch)
 	}
-	if r.body != nil {
-		httpRequest.Header.Set("Content-Type", "application/octet-stream")
+	if r.contentType != "" {
+		httpRequest.Header.Set("Content-Type", r.contentType)
 	}
 	response, err := c.http.Do(httpRequest)
 	if err != nil {
@@ -105,7 +123,7 @@ func (c *Client) attempt(ctx context.Context, base string, r request) (*answer, 
 	case err != nil:
 		return nil, noAnswer(r, base, connected, err)
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusAccepted {
 		return nil, refusal(r, base, got)
 	}
 	return got, nil
@@ -147,15 +165,13 @@ func (a *answer) notUnderstood(err error) *Error {
 	return &Error{Kind: kind, Address: a.address, Cause: cause}
 }
 
-// sleep waits for about the pause, and reports false if ctx ends first. The
-// jitter keeps clients that failed together from coming back together.
-func sleep(ctx context.Context, pause time.Duration) bool {
+// sleep waits for about the pause, or until ctx ends. The jitter keeps clients
+// that failed together from coming back together.
+func sleep(ctx context.Context, pause time.Duration) {
 	timer := time.NewTimer(pause/2 + rand.N(pause))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

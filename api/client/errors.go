@@ -14,14 +14,17 @@ import (
 // apart with errors.Is, and see [Error] for the details.
 var (
 	ErrNotFound       = errors.New("key not found")
+	ErrNoSuchMember   = errors.New("no such member")
 	ErrConflict       = errors.New("the key is not at the expected revision")
+	ErrNotNow         = errors.New("the members or the leader cannot change like this now")
 	ErrTooLarge       = errors.New("too large")
 	ErrRefused        = errors.New("request refused")
 	ErrUnavailable    = errors.New("unavailable; nothing was written")
 	ErrOutcomeUnknown = errors.New("outcome unknown: the write may or may not have happened")
 )
 
-// Error is the error of every operation: the last attempt's.
+// Error is the error of every operation: the last attempt's, or, if the time was
+// up, that of the last one that was answered.
 type Error struct {
 	// Kind is one of the errors above.
 	Kind error
@@ -70,6 +73,18 @@ func noAnswer(r request, address string, connected bool, cause error) *Error {
 	return e
 }
 
+// finalKinds are the kinds of the refusals that have one of their own.
+var finalKinds = map[string]error{
+	wire.KeyNotFound:          ErrNotFound,
+	wire.NoSuchMember:         ErrNoSuchMember,
+	wire.PreconditionFailed:   ErrConflict,
+	wire.ConfigurationChanged: ErrNotNow,
+	wire.NotCaughtUp:          ErrNotNow,
+	wire.NoLiveMajority:       ErrNotNow,
+	wire.TransferFailed:       ErrNotNow,
+	wire.TooLarge:             ErrTooLarge,
+}
+
 // refusal is the error in an answer whose status is none of success.
 func refusal(r request, address string, answer *answer) *Error {
 	problem := answer.problem()
@@ -80,12 +95,8 @@ func refusal(r request, address string, answer *answer) *Error {
 		t = unknownProblem(answer.status)
 	}
 	switch {
-	case t.URI == wire.KeyNotFound:
-		e.Kind = ErrNotFound
-	case t.URI == wire.PreconditionFailed:
-		e.Kind = ErrConflict
-	case t.URI == wire.TooLarge:
-		e.Kind = ErrTooLarge
+	case finalKinds[t.URI] != nil:
+		e.Kind = finalKinds[t.URI]
 	case r.writes && t.Effect == wire.UnknownEffect:
 		e.Kind = ErrOutcomeUnknown
 	case t.Temporary || answer.status >= http.StatusInternalServerError:

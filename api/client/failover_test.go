@@ -59,6 +59,11 @@ var operations = map[string]struct {
 	"get":       {false, func(ctx context.Context, c *client.Client) error { _, err := c.Get(ctx, []byte("k")); return err }},
 	"stale get": {false, func(ctx context.Context, c *client.Client) error { _, err := c.GetStale(ctx, []byte("k")); return err }},
 	"status":    {false, func(ctx context.Context, c *client.Client) error { _, err := c.Status(ctx); return err }},
+	"get by lease": {false, func(ctx context.Context, c *client.Client) error {
+		_, err := c.GetByLease(ctx, []byte("k"))
+		return err
+	}},
+	"members": {false, func(ctx context.Context, c *client.Client) error { _, err := c.Members(ctx); return err }},
 	"put": {true, func(ctx context.Context, c *client.Client) error {
 		_, err := c.Put(ctx, []byte("k"), []byte("v"))
 		return err
@@ -72,22 +77,49 @@ var operations = map[string]struct {
 		_, err := c.CompareAndDelete(ctx, []byte("k"), 1)
 		return err
 	}},
+	"add": {true, func(ctx context.Context, c *client.Client) error {
+		_, err := c.AddMember(ctx, 4, true, "", "")
+		return err
+	}},
+	"promote":  {true, func(ctx context.Context, c *client.Client) error { _, err := c.Promote(ctx, 4); return err }},
+	"demote":   {true, func(ctx context.Context, c *client.Client) error { _, err := c.Demote(ctx, 4); return err }},
+	"remove":   {true, func(ctx context.Context, c *client.Client) error { _, err := c.RemoveMember(ctx, 4); return err }},
+	"transfer": {true, func(ctx context.Context, c *client.Client) error { _, err := c.TransferLeadership(ctx, 2); return err }},
 }
 
-// healthyNode has the key k at revision 1.
-func healthyNode(t *testing.T) (*httptest.Server, *apitest.Store) {
+// healthyNode has the key k at revision 1 and does whatever it is asked to.
+type healthyNode struct {
+	*httptest.Server
+	store   *apitest.Store
+	cluster *apitest.Cluster
+}
+
+func startHealthy(t *testing.T) *healthyNode {
 	t.Helper()
-	store := &apitest.Store{}
-	if _, err := store.Put(t.Context(), []byte("k"), []byte("v")); err != nil {
+	n := &healthyNode{store: &apitest.Store{}, cluster: &apitest.Cluster{
+		StatusValue: wire.ClusterStatus{NodeID: 1}, Result: wire.MemberResult{ID: 4}, Leader: 2,
+	}}
+	if _, err := n.store.Put(t.Context(), []byte("k"), []byte("v")); err != nil {
 		t.Fatal(err)
 	}
-	return startNode(t, store, &apitest.Cluster{}), store
+	n.Server = startNode(t, n.store, n.cluster)
+	return n
+}
+
+// calls returns how many operations have come so far, failed ones included.
+func (n *healthyNode) calls() int { return n.store.Calls() + len(n.cluster.Asked()) }
+
+// failWith makes every later operation that asks the cluster fail with what f
+// returns, if that is not nil.
+func (n *healthyNode) failWith(f func(context.Context) error) {
+	n.store.FailWith(f)
+	n.cluster.FailWith(f)
 }
 
 func TestADeadNodeIsPassedOverForGood(t *testing.T) {
 	for name, operation := range operations {
 		t.Run(name, func(t *testing.T) {
-			healthy, _ := healthyNode(t)
+			healthy := startHealthy(t)
 			c := newClient(t, deadAddress(t), deadAddress(t), healthy.URL)
 			if err := operation.call(t.Context(), c); err != nil {
 				t.Error(err)
@@ -98,7 +130,7 @@ func TestADeadNodeIsPassedOverForGood(t *testing.T) {
 
 func TestAWorkingNodeIsKept(t *testing.T) {
 	busy := startScripted(t, answerProblem(wire.Busy))
-	healthy, _ := healthyNode(t)
+	healthy := startHealthy(t)
 	c := newClient(t, busy.URL, healthy.URL)
 	for range 10 {
 		if _, err := c.Get(t.Context(), []byte("k")); err != nil {
@@ -117,7 +149,7 @@ func TestEveryProblemIsTakenForWhatItIs(t *testing.T) {
 	for _, problem := range wire.ProblemTypes {
 		for name, operation := range operations {
 			t.Run(strings.TrimPrefix(problem.URI, "https://balsa.dev/problems/")+"/"+name, func(t *testing.T) {
-				healthy, _ := healthyNode(t)
+				healthy := startHealthy(t)
 				failing := startScripted(t, answerProblem(problem.URI))
 				err := operation.call(t.Context(), newClient(t, failing.URL, healthy.URL))
 				if n := failing.requests.Load(); n != 1 {
@@ -146,8 +178,8 @@ func TestEveryProblemIsTakenForWhatItIs(t *testing.T) {
 func TestAWriteWhoseConnectionBreaksIsUnknownAndNotSentAgain(t *testing.T) {
 	for name, operation := range operations {
 		t.Run(name, func(t *testing.T) {
-			healthy, store := healthyNode(t)
-			before := store.Calls()
+			healthy := startHealthy(t)
+			before := healthy.calls()
 			broken := startScripted(t, cut)
 			c := newClient(t, broken.URL, healthy.URL)
 			err := operation.call(t.Context(), c)
@@ -160,8 +192,8 @@ func TestAWriteWhoseConnectionBreaksIsUnknownAndNotSentAgain(t *testing.T) {
 			if !errors.Is(err, client.ErrOutcomeUnknown) {
 				t.Errorf("%v, want ErrOutcomeUnknown", err)
 			}
-			if n := broken.requests.Load(); n != 1 || store.Calls() != before {
-				t.Errorf("%d requests to the broken node and %d to the other", n, store.Calls()-before)
+			if n := broken.requests.Load(); n != 1 || healthy.calls() != before {
+				t.Errorf("%d requests to the broken node and %d to the other", n, healthy.calls()-before)
 			}
 			// What comes next need not go through the same.
 			if err := operation.call(t.Context(), c); err != nil || broken.requests.Load() != 1 {
@@ -232,13 +264,13 @@ func TestAnEndlessAnswerIsCutOff(t *testing.T) {
 
 func TestATemporaryFailureIsWaitedOut(t *testing.T) {
 	for name, operation := range operations {
-		if name == "stale get" || name == "status" {
+		if name == "stale get" || name == "status" || name == "members" {
 			continue // these need no leader
 		}
 		t.Run(name, func(t *testing.T) {
-			node, store := healthyNode(t)
+			node := startHealthy(t)
 			failures := 3
-			store.FailWith(func(context.Context) error {
+			node.failWith(func(context.Context) error {
 				if failures--; failures >= 0 {
 					return kv.ErrNoLeader
 				}
@@ -276,6 +308,24 @@ func TestWhenTimeIsUpTheErrorSaysWhatIsKnown(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("no leader, then no answer", func(t *testing.T) {
+		release := make(chan struct{})
+		asked := atomic.Int64{}
+		node := startScripted(t, func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) == 1 {
+				answerProblem(wire.NoLeader)(w, r)
+				return
+			}
+			<-release
+		})
+		t.Cleanup(func() { close(release) })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := newClient(t, node.URL).Get(ctx, []byte("k"))
+		if e, ok := errors.AsType[*client.Error](err); !ok || e.Problem == nil || e.Problem.Type != wire.NoLeader {
+			t.Errorf("%v does not say why nothing came of it", err)
+		}
+	})
 	t.Run("no answer", func(t *testing.T) {
 		release := make(chan struct{})
 		hung := startScripted(t, func(http.ResponseWriter, *http.Request) { <-release })
@@ -309,7 +359,7 @@ func TestAReadDoesNotSpendAllItsTimeOnASilentNode(t *testing.T) {
 	release := make(chan struct{})
 	silent := startScripted(t, func(http.ResponseWriter, *http.Request) { <-release })
 	t.Cleanup(func() { close(release) })
-	healthy, _ := healthyNode(t)
+	healthy := startHealthy(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	if _, err := newClient(t, silent.URL, healthy.URL).Get(ctx, []byte("k")); err != nil {

@@ -59,41 +59,17 @@ type ClusterStatus struct {
 	LeaderID     uint64   `json:"leader_id" doc:"The leader that this node follows, or is; 0 when it knows none." example:"1"`
 	CommitIndex  uint64   `json:"commit_index" doc:"The last log entry that this node knows to be committed." example:"15"`
 	AppliedIndex uint64   `json:"applied_index" doc:"The last log entry applied to the local state." example:"15"`
+	FirstIndex   uint64   `json:"first_index,omitempty" doc:"The first entry that the local log still holds; the effect of earlier ones is in the state alone. Missing while there is no log." example:"1"`
 	LastIndex    uint64   `json:"last_index" doc:"The last entry of the local log, committed or not." example:"15"`
-	Voters       []uint64 `json:"voters" doc:"The IDs of the servers that vote." example:"[1,2,3]"`
+	Voters       []uint64 `json:"voters" doc:"The IDs of the servers that vote; while the configuration is joint, those that will vote after it." example:"[1,2,3]"`
 	Learners     []uint64 `json:"learners" doc:"The IDs of the servers that receive the log and do not vote." example:"[]"`
-	Members      []Member `json:"members" doc:"Every node that Raft's configuration or gossip knows, in ascending order of ID."`
-	State        string   `json:"state" doc:"One word for what this node is doing, such as waiting, electing or ready." example:"ready"`
-	Message      string   `json:"message" doc:"The same in a sentence, with what is missing." example:"following node 1"`
-}
-
-// The values of Member.Status: what gossip knows of a node.
-const (
-	StatusAlive   = "alive"
-	StatusSuspect = "suspect"
-	StatusDead    = "dead"
-	StatusLeft    = "left"
-)
-
-// The values of Member.Role.
-const (
-	RoleLeader   = "leader"
-	RoleFollower = "follower"
-	RoleLearner  = "learner"
-	RoleNone     = "none"
-)
-
-// Member is one node of a ClusterStatus.
-type Member struct {
-	ID         uint64 `json:"id" doc:"The ID of the node." example:"2"`
-	InstanceID string `json:"instance_id" doc:"The identity of its data directory." example:"9f0b4c9e-54d4-4f5a-8a55-0a7f6d3f0c02"`
-	RPCAddr    string `json:"rpc_addr" doc:"Where it takes Raft messages." example:"127.0.0.1:21002"`
-	APIAddr    string `json:"api_addr" doc:"Where it serves this API." example:"127.0.0.1:3002"`
-	GossipAddr string `json:"gossip_addr" doc:"Where it gossips." example:"127.0.0.1:20002"`
-	Status     string `json:"status" enum:"alive,suspect,dead,left" doc:"What gossip knows of it." example:"alive"`
-	Role       string `json:"role" enum:"leader,follower,learner,none" doc:"Its part in Raft: a follower is a voter that does not lead; none means that gossip knows it and Raft's configuration does not." example:"follower"`
-	// MatchIndex and LastContactMS are facts that only a leader has; a node that
-	// does not lead leaves them out.
-	MatchIndex    *uint64 `json:"match_index,omitempty" doc:"Only from the leader: up to where the log of this member is known to equal the leader's." example:"15"`
-	LastContactMS *int64  `json:"last_contact_ms,omitempty" doc:"Only from the leader: milliseconds since it last heard of this member." example:"12"`
+	// ConfigurationIndex and the three fields that follow it are left out when
+	// they are not known, or there is no such thing.
+	ConfigurationIndex uint64            `json:"configuration_index,omitempty" doc:"The log entry from which the configuration in force comes, which says who votes and who learns." example:"9"`
+	Change             *PendingChange    `json:"change,omitempty" doc:"The change of members that is under way. Missing when there is none."`
+	TransferTo         uint64            `json:"transfer_to,omitempty" doc:"Only from the leader: whom it is handing over leadership to. Missing when it is not." example:"2"`
+	Receiving          *SnapshotProgress `json:"receiving,omitempty" doc:"The snapshot that this node is receiving. Missing when it is not."`
+	Members            []Member          `json:"members" doc:"Every node that Raft's configuration or gossip knows, in ascending order of ID."`
+	State              string            `json:"state" doc:"One word for what this node is doing, such as waiting, electing, receiving or ready." example:"ready"`
+	Message            string            `json:"message" doc:"The same in a sentence, with what is missing." example:"following node 1"`
 }

@@ -154,27 +154,35 @@ type readItem struct {
 
 func newGet() *cobra.Command {
 	var (
-		k     keyCommand
-		stale bool
+		k            keyCommand
+		stale, lease bool
 	)
 	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Read a key",
 		Long: `Read a key. What is printed is no older than the last write that anybody had
-an answer to, unless --stale allows it to be.
+an answer to, unless --stale allows it to be. With --lease the leader answers
+without asking a majority whether it still leads, which is faster, and right
+only as long as the clocks of the servers run at about the same speed.
 
 Into a file or a pipe the value is written as it is, byte for byte; on a
 terminal a line break follows it.`,
 		Args: exactly("a key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if stale && lease {
+				return usageErrorf(cmd, "--stale and --lease: choose one")
+			}
 			c, err := k.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
 			read := c.Get
-			if stale {
+			switch {
+			case stale:
 				read = c.GetStale
+			case lease:
+				read = c.GetByLease
 			}
 			item, err := read(cmd.Context(), []byte(args[0]))
 			if err != nil {
@@ -198,6 +206,7 @@ terminal a line break follows it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&stale, "stale", false, "read the state of whichever node answers; works without a leader and may be out of date")
+	cmd.Flags().BoolVar(&lease, "lease", false, "trust the leader's lease; out of date if a server's clock runs much too fast or stands still")
 	k.addFlags(cmd)
 	return cmd
 }

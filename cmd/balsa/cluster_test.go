@@ -261,8 +261,8 @@ func TestNodeWithSeedsAloneWaits(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		"/readyz":                    wire.NotReady,
-		"/api/read/hello":            wire.NoLeader,
-		"/api/consistent_read/hello": wire.NoLeader,
+		"/api/read/hello":            wire.NotAMember,
+		"/api/consistent_read/hello": wire.NotAMember,
 	} {
 		var problem wire.Problem
 		code, err := getJSON(t.Context(), "http://"+n.api+path, &problem)

@@ -22,9 +22,9 @@ const (
 	exitOutcomeUnknown = 6
 )
 
-const exitCodesHelp = `0 done, 1 failed, 2 wrong usage, 3 no such key, 4 the key is at
-another revision, 5 no node could do it and nothing was done, 6 nobody knows
-whether the write happened.`
+const exitCodesHelp = `0 done, 1 failed, 2 wrong usage, 3 no such key or member, 4 the key
+is at another revision, or the members cannot change like this now, 5 no node
+could do it and nothing was done, 6 nobody knows whether the write happened.`
 
 func exitCode(err error) int {
 	if err == nil {
@@ -37,7 +37,9 @@ func exitCode(err error) int {
 		{errUsage, exitUsage},
 		{server.ErrConfig, exitUsage},
 		{client.ErrNotFound, exitNotFound},
+		{client.ErrNoSuchMember, exitNotFound},
 		{client.ErrConflict, exitConflict},
+		{client.ErrNotNow, exitConflict},
 		{client.ErrUnavailable, exitUnavailable},
 		{client.ErrOutcomeUnknown, exitOutcomeUnknown},
 	} {

@@ -3,7 +3,8 @@
 //
 // Reading order: main.go, exit.go (what the exit codes mean), settings.go
 // (flags, environment, file), values.go (kinds of flags), logging.go, serve.go,
-// demo.go, client.go, status.go, bench.go, version.go.
+// demo.go, client.go, status.go, members.go (the operator's commands),
+// members_view.go, bench.go, version.go.
 // What runs a node is in internal/server, a cluster on one machine in
 // internal/demo, and the load generator in internal/bench.
 package main
@@ -55,8 +56,9 @@ func seedForm(args []string) []string {
 }
 
 const (
-	groupServer = "server"
-	groupClient = "client"
+	groupServer  = "server"
+	groupClient  = "client"
+	groupMembers = "members"
 )
 
 func newRoot() *cobra.Command {
@@ -87,8 +89,10 @@ Exit codes: ` + exitCodesHelp,
 	root.AddGroup(
 		&cobra.Group{ID: groupServer, Title: "Running a cluster:"},
 		&cobra.Group{ID: groupClient, Title: "Using a cluster:"},
+		&cobra.Group{ID: groupMembers, Title: "Changing a cluster:"},
 	)
-	root.AddCommand(newServe(), newDemo(), newPut(), newGet(), newDel(), newStatus(), newBench(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newRecover(), newPut(), newGet(), newDel(), newStatus(), newBench(), newVersion())
+	root.AddCommand(newMembers(), newAdd(), newRemove(), newPromote(), newDemote(), newTransfer(), newLeave())
 	return root
 }
 

@@ -22,9 +22,12 @@ import (
 type clusterReport struct {
 	ClusterID string `json:"cluster_id"`
 	// LeaderID is 0 if no node that answered knows a leader.
-	LeaderID uint64       `json:"leader_id"`
-	Term     uint64       `json:"term"`
-	Members  []memberLine `json:"members"`
+	LeaderID uint64 `json:"leader_id"`
+	Term     uint64 `json:"term"`
+	// Change and TransferTo are what the leader is busy with, if it is.
+	Change     *wire.PendingChange `json:"change,omitempty"`
+	TransferTo uint64              `json:"transfer_to,omitempty"`
+	Members    []memberLine        `json:"members"`
 }
 
 // memberLine is a member: what the cluster says about it, and what it says
@@ -32,13 +35,18 @@ type clusterReport struct {
 type memberLine struct {
 	wire.Member
 	Voter bool `json:"voter"`
-	// Answers says that the node answered itself; then the next four are set.
+	// Answers says that the node answered itself; what follows is from there.
 	Answers      bool   `json:"answers"`
 	Term         uint64 `json:"term,omitempty"`
+	FirstIndex   uint64 `json:"first_index,omitempty"`
 	LastIndex    uint64 `json:"last_index,omitempty"`
 	CommitIndex  uint64 `json:"commit_index,omitempty"`
 	AppliedIndex uint64 `json:"applied_index,omitempty"`
-	Message      string `json:"message,omitempty"`
+	// ConfigurationIndex tells which configuration the node goes by.
+	ConfigurationIndex uint64                 `json:"configuration_index,omitempty"`
+	Receiving          *wire.SnapshotProgress `json:"receiving,omitempty"`
+	State              string                 `json:"state,omitempty"`
+	Message            string                 `json:"message,omitempty"`
 	// Lag is by how many entries its log trails the leader's.
 	Lag *uint64 `json:"lag,omitempty"`
 }
@@ -152,14 +160,18 @@ func unasked(answers map[uint64]wire.ClusterStatus, asked map[string]bool) []str
 // recent leader knows, or else the node with the highest term.
 func report(answers map[uint64]wire.ClusterStatus) clusterReport {
 	best := bestView(answers)
-	r := clusterReport{ClusterID: best.ClusterID, LeaderID: best.LeaderID, Term: best.Term}
+	r := clusterReport{
+		ClusterID: best.ClusterID, LeaderID: best.LeaderID, Term: best.Term,
+		Change: best.Change, TransferTo: best.TransferTo,
+	}
 	leader, led := answers[best.LeaderID]
 	for _, m := range best.Members {
 		line := memberLine{Member: m, Voter: slices.Contains(best.Voters, m.ID)}
 		if own, ok := answers[m.ID]; ok {
-			line.Answers, line.Message = true, own.Message
-			line.Term, line.LastIndex = own.Term, own.LastIndex
+			line.Answers, line.State, line.Message = true, own.State, own.Message
+			line.Term, line.FirstIndex, line.LastIndex = own.Term, own.FirstIndex, own.LastIndex
 			line.CommitIndex, line.AppliedIndex = own.CommitIndex, own.AppliedIndex
+			line.ConfigurationIndex, line.Receiving = own.ConfigurationIndex, own.Receiving
 			if led && own.ClusterID == leader.ClusterID {
 				line.Lag = new(leader.LastIndex - min(own.LastIndex, leader.LastIndex))
 			}
@@ -206,22 +218,45 @@ func (r clusterReport) print(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "cluster %s   leader: %s   term %d\n\n", id, leader, r.Term)
 	t := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(t, "ID\tROLE\tVOTER\tSTATUS\tTERM\tLAST\tCOMMIT\tAPPLIED\tLAG\tCONTACT\tAPI")
+	fmt.Fprintln(t, "ID\tROLE\tVOTER\tSTATUS\tTERM\tFIRST\tLAST\tCOMMIT\tAPPLIED\tLAG\tCONTACT\tAPI")
 	for _, m := range r.Members {
 		fmt.Fprintln(t, strings.Join(m.cells(r.LeaderID), "\t"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	notes := &strings.Builder{}
+	printUnderWay(notes, r.Change, r.TransferTo)
 	for _, m := range r.Members {
-		if m.Answers && r.LeaderID == 0 {
-			fmt.Fprintf(w, "\nnode %d: %s", m.ID, m.Message)
+		for _, remark := range m.remarks(r.LeaderID) {
+			fmt.Fprintf(notes, "node %d: %s\n", m.ID, remark)
 		}
 	}
-	if r.LeaderID == 0 {
-		fmt.Fprintln(w)
+	if notes.Len() > 0 {
+		_, err := fmt.Fprintf(w, "\n%s", notes)
+		return err
 	}
 	return nil
+}
+
+// stateReady is the wire.ClusterStatus.State of a node that is about nothing in
+// particular.
+const stateReady = "ready"
+
+// remarks are what there is to say about a member, by the leader and by itself,
+// beyond what everybody has.
+func (m memberLine) remarks(leader uint64) []string {
+	var remarks []string
+	if m.Note != "" {
+		remarks = append(remarks, m.Note)
+	}
+	if progress := caughtUp(m.Member); progress != "" {
+		remarks = append(remarks, "caught up: "+progress)
+	}
+	if m.Answers && (leader == 0 || m.State != stateReady) {
+		remarks = append(remarks, "says: "+m.Message)
+	}
+	return remarks
 }
 
 const unknown = "-"
@@ -246,10 +281,10 @@ func (m memberLine) cells(leader uint64) []string {
 		lag = fmt.Sprintf("trails leader by %d", *m.Lag)
 	}
 	if m.LastContactMS != nil && m.ID != leader {
-		contact = (time.Duration(*m.LastContactMS) * time.Millisecond).String() + " ago"
+		contact = ago(*m.LastContactMS)
 	}
 	return []string{
-		strconv.FormatUint(m.ID, 10), m.Role, voter, m.Status, own(m.Term), own(m.LastIndex),
+		strconv.FormatUint(m.ID, 10), m.Role, voter, m.Status, own(m.Term), own(m.FirstIndex), own(m.LastIndex),
 		own(m.CommitIndex), own(m.AppliedIndex), lag, contact, cmp.Or(m.APIAddr, unknown),
 	}
 }

@@ -3,8 +3,12 @@ package logstore
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"balsa/raft"
 )
@@ -84,6 +88,82 @@ func BenchmarkEntries(b *testing.B) {
 					b.Fatal(len(got), err)
 				}
 			}
+		})
+	}
+}
+
+// fillForBenchmark saves a configuration and entries up to last.
+func fillForBenchmark(b *testing.B, s *Store, next, last raft.Index) {
+	b.Helper()
+	if next == 1 {
+		mustSave(b, s, write(configurationEntry(1, 1, 1)))
+		next = 2
+	}
+	data := []byte(strings.Repeat("x", entrySize))
+	for next <= last {
+		var entries []raft.Entry
+		for ; len(entries) < 1000 && next <= last; next++ {
+			entries = append(entries, raft.NewEntry(raft.EntryID{Term: 1, Index: next}, raft.EntryCommand, data))
+		}
+		mustSave(b, s, write(entries...))
+	}
+}
+
+// BenchmarkCompact compacts so many entries at a time. A million of them take a
+// second to write, which is not timed: use -benchtime=10x.
+func BenchmarkCompact(b *testing.B) {
+	for _, count := range []raft.Index{1000, 1_000_000} {
+		b.Run(fmt.Sprintf("entries=%d", count), func(b *testing.B) {
+			s := openForBenchmark(b, filepath.Join(b.TempDir(), "log"))
+			defer s.Close()
+			last := raft.Index(0)
+			for b.Loop() {
+				b.StopTimer()
+				fillForBenchmark(b, s, last+1, last+count)
+				last += count
+				b.StartTimer()
+				mustCompact(b, s, 1, last)
+			}
+		})
+	}
+}
+
+// BenchmarkSaveBesideCompaction saves single entries, with and without a million
+// entries being freed at the same time.
+func BenchmarkSaveBesideCompaction(b *testing.B) {
+	const length = 1_000_000
+	for _, compacting := range []bool{false, true} {
+		b.Run(fmt.Sprintf("compacting=%t", compacting), func(b *testing.B) {
+			dir := filepath.Join(b.TempDir(), "log")
+			s := openForBenchmark(b, dir)
+			defer s.Close()
+			fillForBenchmark(b, s, 1, length)
+			data := []byte(strings.Repeat("x", entrySize))
+			before := tableBytes(b, vfs.Default, dir)
+			if compacting {
+				mustCompact(b, s, 1, length-1000)
+				if _, err := s.db.AsyncFlush(); err != nil { // instead of waiting for reclaimDelay
+					b.Fatal(err)
+				}
+			}
+			next := raft.Index(length + 1)
+			latencies := make([]time.Duration, 0, 100_000)
+			for b.Loop() {
+				e := raft.NewEntry(raft.EntryID{Term: 1, Index: next}, raft.EntryCommand, data)
+				start := time.Now()
+				mustSave(b, s, write(e))
+				latencies = append(latencies, time.Since(start))
+				next++
+			}
+			slices.Sort(latencies)
+			n := len(latencies)
+			for name, latency := range map[string]time.Duration{
+				"p50-us": latencies[n/2], "p99-us": latencies[n*99/100], "max-us": latencies[n-1],
+			} {
+				b.ReportMetric(float64(latency.Microseconds()), name)
+			}
+			b.ReportMetric(float64(before>>20), "MiB-before")
+			b.ReportMetric(float64(tableBytes(b, vfs.Default, dir)>>20), "MiB-after")
 		})
 	}
 }

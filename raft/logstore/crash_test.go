@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -13,11 +14,11 @@ import (
 	"balsa/raft"
 )
 
-// TestPowerFailureAtEveryWrite runs a history of Saves and pulls the plug before
-// every single operation that changes the disk, with none, some or all of what
-// was not synced surviving. After each of these crashes the store must open with
-// exactly what some number of Saves has left: at least those that had returned,
-// and at most the one that was under way.
+// TestPowerFailureAtEveryWrite runs a history of everything that changes a store,
+// and pulls the plug before every single operation that changes the disk, with
+// none, some or all of what was not synced surviving. After each of these crashes
+// the store must open with exactly what some number of steps has left: at least
+// those that had been synced, and at most the one that was under way.
 func TestPowerFailureAtEveryWrite(t *testing.T) {
 	seeds := uint64(2)
 	if testing.Short() {
@@ -32,19 +33,21 @@ func TestPowerFailureAtEveryWrite(t *testing.T) {
 
 // crashRun is one history on a disk that is cloned before every operation.
 type crashRun struct {
-	t     *testing.T
-	disk  *vfs.MemFS
-	steps []crashStep
+	t       *testing.T
+	disk    *vfs.MemFS
+	history history
+	steps   []crashStep
 
 	mu  sync.Mutex
 	rng *rand.Rand
-	// acknowledged is the number of steps that have returned. Step 0 is the
-	// creation of the store.
-	acknowledged int
-	identity     Identity
-	crashes      int
-	// outcomes counts how often how many steps beyond the acknowledged ones
-	// survived.
+	// returned is the number of steps that have returned, and synced how many of
+	// them must survive: those up to the last one that has synced something. Step
+	// 0 is the creation of the store.
+	returned, synced int
+	identity         Identity
+	crashes          int
+	// outcomes counts how often how many steps more than the returned ones have
+	// survived, or fewer.
 	outcomes map[int]int
 }
 
@@ -57,37 +60,56 @@ type crashStep struct {
 }
 
 func newCrashRun(t *testing.T, seed uint64) *crashRun {
-	r := &crashRun{t: t, disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(seed, 7)), outcomes: map[int]int{}}
-	h := history{rng: rand.New(rand.NewPCG(seed, 8))}
-
-	first := founding(t)
-	h.hs, h.log = raft.FoundingHardState(), []raft.Entry{first}
-	r.steps = []crashStep{{after: expected(raft.HardState{}, nil)}}
-	step := func(do func(s *Store) error) {
-		r.steps = append(r.steps, crashStep{do: do, after: expected(h.hs, h.log), cluster: clusterA})
+	r := &crashRun{
+		t: t, disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(seed, 7)), outcomes: map[int]int{},
+		history: history{rng: rand.New(rand.NewPCG(seed, 8))},
 	}
-	step(func(s *Store) error { return s.Found(clusterA, raft.FoundingHardState(), []raft.Entry{first}) })
-	for i := range 20 {
-		writes := []raft.Write{h.write()}
-		for range h.rng.IntN(3) {
-			writes = append(writes, h.write())
+	h := &r.history
+	r.steps = []crashStep{{after: h.contents()}}
+	first := founding(t)
+	h.save(raft.Write{HardState: raft.FoundingHardState(), Entries: []raft.Entry{first}})
+	r.step(func(s *Store) error { return s.Found(clusterA, raft.FoundingHardState(), []raft.Entry{first}) })
+	for i := range 24 {
+		r.saveStep(i)
+		if i%4 == 2 {
+			id := h.compaction()
+			r.step(func(s *Store) error { return s.Compact(id) })
 		}
-		if i == 12 { // more than the first memtable holds
-			for range 6 {
-				e := command(h.hs.CurrentTerm, raft.Index(len(h.log)+1), strings.Repeat("x", 60<<10))
-				h.log = append(h.log, e)
-				writes = append(writes, raft.Write{HardState: h.hs, Entries: []raft.Entry{e}})
-			}
-		}
-		step(func(s *Store) error { return s.Save(writes) })
 		if i%8 == 3 {
-			step(func(s *Store) error { return s.db.Flush() })
+			r.step(func(s *Store) error { return s.db.Flush() })
 		}
 		if i == 16 {
-			step(func(s *Store) error { return s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false) })
+			r.step(func(s *Store) error { return s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false) })
 		}
 	}
 	return r
+}
+
+// saveStep saves a few writes at once. Some of these Saves reset the log, and
+// one is of more than the first memtable holds.
+func (r *crashRun) saveStep(i int) {
+	h := &r.history
+	writes := []raft.Write{h.write()}
+	if i%6 == 5 {
+		writes = append(writes, h.reset())
+	}
+	for range h.rng.IntN(3) {
+		writes = append(writes, h.write())
+	}
+	if i == 12 {
+		for range 6 {
+			e := command(h.hs.CurrentTerm, h.last()+1, strings.Repeat("x", 60<<10))
+			w := raft.Write{HardState: h.hs, Entries: []raft.Entry{e}}
+			h.save(w)
+			writes = append(writes, w)
+		}
+	}
+	r.step(func(s *Store) error { return s.Save(writes) })
+}
+
+// step adds a step that leaves the store as the history is now.
+func (r *crashRun) step(do func(s *Store) error) {
+	r.steps = append(r.steps, crashStep{do: do, after: r.history.contents(), cluster: clusterA})
 }
 
 func (r *crashRun) run() {
@@ -100,20 +122,29 @@ func (r *crashRun) run() {
 	s := mustOpen(r.t, fs)
 	r.mu.Lock()
 	r.identity = s.Identity()
+	after := recovered(r.history.model, r.identity)
+	r.steps = append(r.steps, crashStep{
+		do: func(s *Store) error { return s.Recover(clusterB, nil) }, after: after.contents(), cluster: clusterB,
+	})
 	r.mu.Unlock()
 	for i, step := range r.steps[1:] {
+		syncs := s.Stats().Syncs
 		if err := step.do(s); err != nil {
 			r.t.Fatal(err)
 		}
 		r.mu.Lock()
-		r.acknowledged = i + 1
+		r.returned = i + 1
+		if s.Stats().Syncs > syncs {
+			r.synced = r.returned
+		}
 		r.mu.Unlock()
 	}
 	if err := s.Close(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Logf("%d crashes; steps that survived without being acknowledged, and how often: %v", r.crashes, r.outcomes)
-	if r.crashes < 200 || r.outcomes[0] == 0 || r.outcomes[1] == 0 {
+	r.t.Logf("%d crashes; steps that survived without having returned, or were lost, and how often: %v", r.crashes, r.outcomes)
+	lost := r.crashes - r.outcomes[0] - r.outcomes[1]
+	if r.crashes < 200 || lost == 0 || r.outcomes[0] == 0 || r.outcomes[1] == 0 {
 		r.t.Fatal("the crashes do not cover what they are meant to")
 	}
 }
@@ -127,7 +158,7 @@ func (r *crashRun) crash(op errorfs.Op) {
 		r.crashes++
 		if err := r.recover(clone); err != nil {
 			r.t.Errorf("crash %d, before %v of %s, with %d %% of the unsynced data, after %d steps: %v",
-				r.crashes, op.Kind, op.Path, percent, r.acknowledged, err)
+				r.crashes, op.Kind, op.Path, percent, r.returned, err)
 		}
 	}
 }
@@ -142,16 +173,11 @@ func (r *crashRun) recover(disk *vfs.MemFS) error {
 	if err != nil {
 		return err
 	}
-	for extra := 0; ; extra++ {
-		k := r.acknowledged + extra
-		if extra > 1 || k >= len(r.steps) {
-			return fmt.Errorf("the store holds %s, which is no state between steps", got)
-		}
-		if r.steps[k].after.equal(got) && r.steps[k].cluster == survivor.ClusterID {
-			r.outcomes[extra]++
-			break
-		}
+	step := r.find(got, survivor.ClusterID)
+	if step < 0 {
+		return fmt.Errorf("the store holds %s, which is no state between the steps %d and %d", got, r.synced, r.returned+1)
 	}
+	r.outcomes[step-r.returned]++
 
 	// What the node has seen after the crash, it may tell others. So a second
 	// crash, right now, must not take any of it away.
@@ -162,15 +188,43 @@ func (r *crashRun) recover(disk *vfs.MemFS) error {
 	if after, err := read(again); err != nil || !after.equal(got) || identity != survivor {
 		return fmt.Errorf("second crash: the store holds %s, %v; before that, %s", after, err, got)
 	}
-	// And the store goes on.
-	hs := raft.HardState{CurrentTerm: got.HardState.CurrentTerm + 1}
-	if err := again.Save([]raft.Write{{HardState: hs, Entries: commands(hs.CurrentTerm, got.Log.Last+1, got.Log.Last+1)}}); err != nil {
+	if err := r.goOn(again, got); err != nil {
 		return err
 	}
 	if err := again.Close(); err != nil {
 		return err
 	}
 	return s.Close()
+}
+
+// find returns the newest step that may have survived and after which the store
+// holds that, or -1.
+func (r *crashRun) find(got contents, cluster [16]byte) int {
+	for k := min(r.returned+1, len(r.steps)-1); k >= r.synced; k-- {
+		if r.steps[k].after.equal(got) && r.steps[k].cluster == cluster {
+			return k
+		}
+	}
+	return -1
+}
+
+// goOn does what a server does next with the store that a crash has left.
+func (r *crashRun) goOn(s *Store, before contents) error {
+	m := model{hs: before.HardState, start: before.Log.Start, log: before.Entries}
+	if n := len(before.Log.Configurations); n > 0 && before.Log.Configurations[0].Index <= m.start.Index {
+		m.configuration = before.Log.Configurations[0]
+	}
+	next := raft.EntryID{Term: m.hs.CurrentTerm + 1, Index: m.last() + 1}
+	w := raft.Write{HardState: inTerm(next.Term), Entries: []raft.Entry{configurationEntry(next.Term, next.Index, 1)}}
+	m.save(w)
+	m.compact(next)
+	if err := errors.Join(s.Save([]raft.Write{w}), s.Compact(next)); err != nil {
+		return err
+	}
+	if after, err := read(s); err != nil || !after.equal(m.contents()) {
+		return fmt.Errorf("the store goes on with %s, %v", after, err)
+	}
+	return nil
 }
 
 // reopen opens the store and checks its identity, if one was ever acknowledged.

@@ -64,11 +64,11 @@ func TestDamagedLogIsReportedAndNotRepaired(t *testing.T) {
 		"entry in another's place": {func(db *pebble.DB) error { return db.Set(indexKey('e', 7), command(1, 8, "").Encoded(), nil) }, 7, false},
 		"entry of an earlier term": {func(db *pebble.DB) error { return db.Set(indexKey('e', 16), command(1, 16, "").Encoded(), nil) }, 16, false},
 		"missing first entry":      {func(db *pebble.DB) error { return db.Delete(indexKey('e', 1), nil) }, 1, true},
-		"command stored as a configuration": {func(db *pebble.DB) error {
-			return db.Set(indexKey('c', 9), command(1, 9, "").Encoded(), nil)
+		"entry stored as a configuration": {func(db *pebble.DB) error {
+			return db.Set(indexKey('c', 9), configurationEntry(1, 9, 1).Encoded(), nil)
 		}, 9, false},
 		"configuration beyond the end": {func(db *pebble.DB) error {
-			return db.Set(indexKey('c', 21), configurationEntry(2, 21, 1).Encoded(), nil)
+			return db.Set(indexKey('c', 21), sealRecord(indexKey('c', 21), configuration(1).Encode()), nil)
 		}, 21, false},
 		"bit flip in the hard state": {func(db *pebble.DB) error { return flip(db, hardStateKey, 5) }, 0, true},
 		"bit flip in the identity":   {func(db *pebble.DB) error { return flip(db, identityKey, 5) }, 0, true},
@@ -88,9 +88,8 @@ func TestDamagedLogIsReportedAndNotRepaired(t *testing.T) {
 		"key that is no index":       {func(db *pebble.DB) error { return db.Set([]byte("e last"), []byte("?"), nil) }, 0, true},
 		"first key that is no index": {func(db *pebble.DB) error { return db.Set([]byte("e\x00"), []byte("?"), nil) }, 1, true},
 		"configuration at no index":  {func(db *pebble.DB) error { return db.Set([]byte("c"), []byte("?"), nil) }, 0, false},
-		"command that is no configuration": {func(db *pebble.DB) error {
-			e := raft.NewEntry(raft.EntryID{Term: 1, Index: 2}, raft.EntryConfiguration, []byte("?"))
-			return db.Set(indexKey('c', 2), e.Encoded(), nil)
+		"record that is no configuration": {func(db *pebble.DB) error {
+			return db.Set(indexKey('c', 2), sealRecord(indexKey('c', 2), []byte("?")), nil)
 		}, 2, false},
 	}
 	entries := append([]raft.Entry{configurationEntry(1, 1, 1, 2, 3)}, append(commands(1, 2, 10), commands(2, 11, 20)...)...)
@@ -110,6 +109,83 @@ func TestDamagedLogIsReportedAndNotRepaired(t *testing.T) {
 					}
 				}
 				mustBeCorrupt(t, err, test.index)
+			}
+		})
+	}
+}
+
+func TestDamageToACompactedLogIsReportedAndNotRepaired(t *testing.T) {
+	putConfiguration := func(db *pebble.DB, i raft.Index) error {
+		key := indexKey('c', i)
+		return db.Set(key, sealRecord(key, configuration(1).Encode()), nil)
+	}
+	putStart := func(db *pebble.DB, term raft.Term, i raft.Index) error {
+		return db.Set(startKey, sealRecord(startKey, encodeEntryID(raft.EntryID{Term: term, Index: i})), nil)
+	}
+	tests := map[string]struct {
+		damage func(db *pebble.DB) error
+		index  raft.Index
+		open   bool
+	}{
+		"missing first entry":             {func(db *pebble.DB) error { return db.Delete(indexKey('e', 13), nil) }, 13, true},
+		"entry from before the start":     {func(db *pebble.DB) error { return db.Set(indexKey('e', 12), command(3, 12, "").Encoded(), nil) }, 13, true},
+		"start that has moved on":         {func(db *pebble.DB) error { return putStart(db, 3, 14) }, 15, true},
+		"start that has gone back":        {func(db *pebble.DB) error { return putStart(db, 2, 10) }, 11, true},
+		"start of a later term":           {func(db *pebble.DB) error { return putStart(db, 4, 12) }, 0, false},
+		"missing configuration at start":  {func(db *pebble.DB) error { return db.Delete(indexKey('c', 5), nil) }, 0, false},
+		"a second configuration at start": {func(db *pebble.DB) error { return putConfiguration(db, 7) }, 0, false},
+		"configuration at index zero":     {func(db *pebble.DB) error { return putConfiguration(db, 0) }, 0, false},
+		"configuration in another's place": {func(db *pebble.DB) error {
+			return db.Set(indexKey('c', 5), sealRecord(indexKey('c', 4), configuration(1).Encode()), nil)
+		}, 5, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			s, _ := storeOfTwoTerms(t, fs)
+			mustCompact(t, s, 3, 12)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			tamper(t, fs, test.damage)
+			for range 2 {
+				s, err := Open(testDir, Options{NodeID: 1, FS: fs})
+				if test.open != (err != nil) {
+					t.Fatalf("Open: %v", err)
+				}
+				if err == nil {
+					_, err = read(s)
+					if err := s.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				mustBeCorrupt(t, err, test.index)
+			}
+		})
+	}
+}
+
+func TestCompactionNoticesDamage(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage func(db *pebble.DB) error
+		index  raft.Index
+	}{
+		"no configuration":       {func(db *pebble.DB) error { return db.DeleteRange(indexKey('c', 0), indexKey('c', 12), nil) }, 0},
+		"configuration nowhere":  {func(db *pebble.DB) error { return db.Set([]byte("c"), []byte("?"), nil) }, 0},
+		"last entry missing":     {func(db *pebble.DB) error { return db.Delete(indexKey('e', 12), nil) }, 12},
+		"last entry of no value": {func(db *pebble.DB) error { return db.Set(indexKey('e', 12), []byte("?"), nil) }, 12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			s, _ := storeOfTwoTerms(t, fs)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			tamper(t, fs, test.damage)
+			s = openForTest(t, fs)
+			mustBeCorrupt(t, s.Compact(raft.EntryID{Term: 3, Index: 12}), test.index)
+			if got := *s.start.Load(); got != (raft.EntryID{}) {
+				t.Errorf("the refused compaction has moved the start to %s", got)
 			}
 		})
 	}

@@ -4,9 +4,11 @@
 //
 // Reading order: layout.go (which keys there are and what is under them),
 // store.go (opening and closing), save.go (the one way in), entries.go and
-// state.go (the two ways out), identity.go (cluster, node and instance),
-// pebble.go, disk.go and alarm.go (how Pebble is set up, and what becomes of its
-// failures), errors.go (what can go wrong, and what to do about it).
+// state.go (the two ways out), compact.go (how the beginning of the log goes),
+// identity.go (cluster, node and instance), recover.go (when the rest of the
+// cluster is lost), stats.go, pebble.go, disk.go and alarm.go (how Pebble is set
+// up, and what becomes of its failures), errors.go (what can go wrong, and what to
+// do about it).
 //
 // # What it promises
 //
@@ -14,7 +16,13 @@
 // process, of the system and a power failure. A Save that was interrupted has
 // happened completely or not at all: term and vote cannot part (thesis 3.8), a
 // log is never seen between the removal of a conflicting suffix and the entries
-// that replace it, and no hole can appear.
+// that replace it, or of everything and the snapshot that it begins after, and no
+// hole can appear.
+//
+// A log that has been cut at its beginning, by [Store.Compact] or by a snapshot
+// from the leader, still says what it was cut after: the index and the term of
+// that entry and the configuration that is in force there. What Compact removes
+// may come back in a crash, all of it; nothing depends on its being gone.
 //
 // After a failed write or sync nothing is known about the disk. The operating
 // system may have dropped the data and cleared the error, so that a second sync

@@ -1,6 +1,9 @@
 package logstore
 
 import (
+	"bytes"
+	"os"
+	"strconv"
 	"context"
 	"fmt"
 	"log/slog"
@@ -56,6 +59,12 @@ func pebbleOptions(fs vfs.FS, lock *pebble.Lock, log *slog.Logger, a *alarm) *pe
 		MemTableStopWritesThreshold: memTables,
 		MaxOpenFiles:                maxOpenFiles,
 	}
+	if os.Getenv("SPAN") != "" {
+		o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare, pebble.KeyRange{Start: []byte{entryPrefix}, End: prefixEnd(entryPrefix)}, pebble.SpanPolicy{})
+	}
+	if os.Getenv("EXC") != "" { o.Experimental.EnableDeleteOnlyCompactionExcises = func() bool { return true } }
+	if v := os.Getenv("L0"); v != "" { o.L0CompactionThreshold, _ = strconv.Atoi(v) }
+	if v := os.Getenv("LB"); v != "" { n, _ := strconv.Atoi(v); o.LBaseMaxBytes = int64(n)<<20 }
 	o.Levels[0].BlockSize = blockSize
 	o.TargetFileSizes[0] = tableSize
 	// Compression costs more time than it saves for data that is written once,

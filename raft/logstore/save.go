@@ -68,7 +68,9 @@ func (s *Store) write(writes []raft.Write) error {
 		return err
 	}
 	s.hard = after.hard
-	s.start.Store(&after.start)
+	if start := after.start; start != before.start {
+		s.start.Store(&start)
+	}
 	s.last.Store(uint64(after.last))
 	return nil
 }

@@ -282,10 +282,14 @@ func TestClosedStoreRefusesEverything(t *testing.T) {
 	}
 	_, _, stateErr := s.State()
 	_, entriesErr := s.Entries(1, 2, 100)
+	_, sizeErr := s.Size(1, 2)
 	for name, err := range map[string]error{
 		"Save":    s.Save([]raft.Write{write(commands(1, 3, 3)...)}),
 		"State":   stateErr,
 		"Entries": entriesErr,
+		"Size":    sizeErr,
+		"Compact": s.Compact(raft.EntryID{Term: 1, Index: 1}),
+		"Recover": s.Recover([16]byte{1}, nil),
 		"Found":   s.Found([16]byte{1}, inTerm(1), commands(1, 1, 1)),
 		"Join":    s.Join([16]byte{1}),
 		"Close":   s.Close(),

@@ -19,9 +19,9 @@ var (
 	// ErrDropped means that another leader's entry took the place of the
 	// proposed one. It has no effect and never will; trying again is safe.
 	ErrDropped = errors.New("leadership was lost before the entry was replicated; it has no effect")
-	// ErrOutcomeUnknown means that the command may have taken effect, or may
-	// still do so later, or never.
-	ErrOutcomeUnknown = errors.New("outcome unknown: the command may or may not take effect")
+	// ErrOutcomeUnknown means that the command, or the change of members or of
+	// leadership, may have taken effect, or may still do so later, or never.
+	ErrOutcomeUnknown = errors.New("outcome unknown: what was asked for may or may not take effect")
 	// ErrNoQuorum means that a read could not be confirmed in time, because no
 	// leader was found or it could not reach a majority.
 	ErrNoQuorum = errors.New("no leader confirmed the read in time: is a majority of the voters up and connected?")
@@ -29,10 +29,10 @@ var (
 	ErrStopped = errors.New("node is stopped")
 )
 
-// NotLeaderError means that the command was given to a node that does not lead.
-// Nothing was done.
+// NotLeaderError means that something was asked of a node that does not lead, or
+// is about to hand over. Nothing was done.
 type NotLeaderError struct {
-	// Leader is whom this node follows, or raft.None.
+	// Leader is whom this node follows, or raft.None if that is not known (yet).
 	Leader raft.NodeID
 }
 

@@ -38,12 +38,13 @@ type Transport interface {
 	// SendSnapshot offers a snapshot to offer.To and, if it is wanted, sends it
 	// from where the receiver wants it to begin, chunk by chunk. It returns nil
 	// when the receiver has all of it on disk. It is called by a goroutine of its
-	// own for each receiver; it calls sent, if not nil, with the offset that the
-	// receiver has acknowledged.
+	// own for each receiver; on that goroutine it calls sent, if not nil, with the
+	// offset that the receiver has acknowledged.
 	//
 	// It fails with ErrSnapshotRefused if the receiver does not want the snapshot
 	// (any more). After any other error, such as a broken connection, the same
-	// offer may be made again, and goes on where it ended.
+	// offer may be made again, and goes on where it ended. When ctx has ended, a
+	// call for the same receiver may come before this one has returned.
 	SendSnapshot(ctx context.Context, offer SnapshotOffer, source SnapshotSource, sent func(offset uint64)) error
 }
 
@@ -90,7 +91,8 @@ type Proposer interface {
 	// Propose replicates a command and returns the state machine's result for
 	// it, once it is applied here. It fails with
 	//
-	//   - *NotLeaderError: nothing was appended; the error names the leader, if known
+	//   - *NotLeaderError: nothing was appended; the error names the leader, if
+	//     known. It is not while leadership is being handed over
 	//   - ErrBusy: nothing was appended; a queue is full, try later
 	//   - ErrTooLarge: nothing was appended
 	//   - ErrDropped: the entry was overwritten by another leader's; it did not

@@ -59,8 +59,8 @@ func (l *loop) run() error {
 			l.core.Tick()
 			l.reads.retry(l.core)
 		}
-		l.carryOut(l.core.TakeOutput())
 		l.publish()
+		l.carryOut(l.core.TakeOutput())
 		l.settleChanges()
 		l.settleTransfers()
 	}

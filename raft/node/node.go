@@ -130,7 +130,7 @@ func (n *Node) newCore() (*raft.Core, error) {
 		return nil, fmt.Errorf("node: cannot read the state machine: %w", err)
 	}
 	cfg := n.cfg.Limits
-	cfg.ID = n.cfg.ID
+	cfg.ID, cfg.Instance = n.cfg.ID, n.cfg.Instance
 	cfg.ElectionTicks = int(n.cfg.Election / n.cfg.Tick)
 	cfg.HeartbeatTicks = int(n.cfg.Heartbeat / n.cfg.Tick)
 	cfg.LeaseTime = uint64(n.cfg.LeaseTime)

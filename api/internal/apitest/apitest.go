@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync"
 
-	"balsa/api/wire"
 	"balsa/kv"
 )
 
@@ -20,6 +19,7 @@ type Store struct {
 	index   uint64
 	failure func(ctx context.Context) error
 	calls   int
+	leased  int
 }
 
 // FailWith makes every later call, local reads included, call f first and fail
@@ -35,6 +35,13 @@ func (s *Store) Calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls
+}
+
+// Leased returns how many calls of LeaseGet there were.
+func (s *Store) Leased() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leased
 }
 
 func (s *Store) begin(ctx context.Context, key, value []byte) error {
@@ -139,17 +146,10 @@ func (s *Store) LinearizableGet(ctx context.Context, key []byte) (kv.Item, bool,
 	return item, found, nil
 }
 
-// Cluster reports what it is told to. Set its fields before it is used.
-type Cluster struct {
-	StatusValue wire.ClusterStatus
-	StatusError error
-	ReadyError  error
+// LeaseGet implements api.Store.
+func (s *Store) LeaseGet(ctx context.Context, key []byte) (kv.Item, bool, error) {
+	s.mu.Lock()
+	s.leased++
+	s.mu.Unlock()
+	return s.LinearizableGet(ctx, key)
 }
-
-// Status implements api.Cluster.
-func (c *Cluster) Status(context.Context) (wire.ClusterStatus, error) {
-	return c.StatusValue, c.StatusError
-}
-
-// Ready implements api.Cluster.
-func (c *Cluster) Ready(context.Context) error { return c.ReadyError }

@@ -112,7 +112,7 @@ func (s *server) found(plan founding.Plan) error {
 
 // startFounder starts what founds a cluster together with others, or answers
 // those who do if this server belongs to one already.
-func (s *server) startFounder(background context.Context) error {
+func (s *server) startFounder() error {
 	identity := s.logStore.Identity()
 	cfg := founding.Config{
 		ID:         uint64(s.cfg.ID),
@@ -129,7 +129,7 @@ func (s *server) startFounder(background context.Context) error {
 				return err
 			}
 			s.gossip.SetClusterID(plan.ClusterID())
-			if err := s.become(background); err != nil {
+			if err := s.become(); err != nil {
 				// What the log says now cannot be taken back: only a restart
 				// can make this server a member.
 				s.fail(err)
@@ -168,6 +168,9 @@ func (s *server) planOfLog() (*founding.Plan, error) {
 			ID: uint64(m.ID), InstanceID: gossip.UUID(m.Instance), RPCAddr: m.Address,
 		})
 	}
+	if plan.ClusterID() != s.logStore.Identity().ClusterID {
+		return nil, nil // the cluster was recovered, and is another one since
+	}
 	return plan, nil
 }
 
@@ -179,8 +182,11 @@ func (s *server) waiting() string {
 	case s.joined.Load() || founder == nil:
 		return "starting"
 	case s.cfg.BootstrapExpect == 0:
-		return "waiting to be added to a cluster: this node was given --seed-gossip-addrs and no --bootstrap-expect, so it founds none; " +
-			"to found one of N nodes, start each of them with --bootstrap-expect N"
+		what := "looking for one through --seed-gossip-addrs; to found one of N nodes, start each of them with --bootstrap-expect N"
+		if awaited := s.awaited.Load(); awaited != nil {
+			what = *awaited
+		}
+		return "waiting to be added to a cluster: " + what
 	}
 	return founder.State()
 }

@@ -13,6 +13,7 @@ import (
 	"balsa/api/wire"
 	"balsa/gossip"
 	"balsa/raft"
+	"balsa/raft/node"
 )
 
 // clusterView answers the API's questions about the cluster: who votes, from
@@ -23,10 +24,12 @@ var _ api.Cluster = clusterView{}
 
 // The values of wire.ClusterStatus.State.
 const (
-	stateWaiting  = "waiting"  // this server belongs to no cluster yet
-	stateStarting = "starting" // its Raft node is about to start
-	stateElecting = "electing" // no leader is known
-	stateReady    = "ready"
+	stateWaiting    = "waiting"     // this server belongs to no cluster yet
+	stateStarting   = "starting"    // its Raft node is about to start
+	stateElecting   = "electing"    // no leader is known
+	stateReceiving  = "receiving"   // a snapshot of the state
+	stateCatchingUp = "catching up" // the state is behind what is known to be committed
+	stateReady      = "ready"
 )
 
 // readyPatience bounds how long Ready looks for a leader: a load balancer wants
@@ -67,6 +70,7 @@ func (s clusterView) Status(ctx context.Context) (wire.ClusterStatus, error) {
 			out.State = stateStarting
 		}
 		out.Members = mergeMembers(raft.Status{}, 0, s.gossip.Members())
+		out.Message += s.conflicts()
 		return out, nil
 	}
 	status, err := m.node.Status(ctx)
@@ -78,15 +82,78 @@ func (s clusterView) Status(ctx context.Context) (wire.ClusterStatus, error) {
 	out.LeaderID = uint64(status.Leader)
 	out.CommitIndex = uint64(status.CommitIndex)
 	out.AppliedIndex = uint64(status.LastApplied)
+	out.FirstIndex = uint64(status.FirstIndex)
 	out.LastIndex = uint64(status.LastIndex)
+	out.ConfigurationIndex = uint64(status.ConfigurationIndex)
+	out.Change = pendingChange(status)
+	out.TransferTo = uint64(status.TransferTo)
 	out.Voters = numbers(status.Configuration.Voters())
 	out.Learners = numbers(status.Configuration.Learners())
 	out.Members = mergeMembers(status, m.node.TickInterval(), s.gossip.Members())
-	out.State, out.Message = describe(status, out.Members)
-	for _, conflict := range s.gossip.Conflicts() {
-		out.Message += "; warning: " + conflict.Message
-	}
+	out.Receiving = addSnapshots(out.Members, m.node.Snapshots())
+	addCatchUp(out.Members, status)
+	s.addNotes(out.Members)
+	out.State, out.Message = describe(status, out)
+	out.Message += s.conflicts()
 	return out, nil
+}
+
+// conflicts returns what gossip has to warn of, as the end of a message.
+func (s *server) conflicts() string {
+	var text string
+	for _, conflict := range s.gossip.Conflicts() {
+		text += "; warning: " + conflict.Message
+	}
+	return text
+}
+
+// pendingChange describes the change of members under way, if there is one.
+func pendingChange(status raft.Status) *wire.PendingChange {
+	c, committed := status.Configuration, status.ConfigurationIndex <= status.CommitIndex
+	if committed && !c.Joint() {
+		return nil
+	}
+	return &wire.PendingChange{
+		Joint: c.Joint(), Committed: committed,
+		OldVoters: numbers(c.OldVoters()), NewVoters: numbers(c.Voters()),
+	}
+}
+
+// addSnapshots adds the snapshots under way to their receivers, and returns the
+// one that this node receives.
+func addSnapshots(members []wire.Member, snapshots []node.SnapshotProgress) *wire.SnapshotProgress {
+	var receiving *wire.SnapshotProgress
+	for _, p := range snapshots {
+		progress := &wire.SnapshotProgress{
+			From: uint64(p.From), Index: uint64(p.Snapshot.Last.Index), Bytes: p.Offset, Size: p.Size,
+		}
+		if p.To == raft.None {
+			receiving = progress
+		}
+		for i := range members {
+			if p.To != raft.None && members[i].ID == uint64(p.To) && members[i].Role != wire.RoleNone {
+				members[i].Snapshot = progress
+			}
+		}
+	}
+	return receiving
+}
+
+// behind is from how many missing entries on a member is shown as catching up.
+// While writes go on everybody is a little behind.
+const behind = 1000
+
+// addCatchUp says of the members that are far behind how far they are.
+func addCatchUp(members []wire.Member, status raft.Status) {
+	for i := range members {
+		m := &members[i]
+		switch {
+		case m.Snapshot != nil:
+			m.CaughtUp = new(m.Snapshot.Percent())
+		case m.MatchIndex != nil && *m.MatchIndex+behind < uint64(status.LastIndex):
+			m.CaughtUp = new(int(100 * *m.MatchIndex / uint64(status.LastIndex)))
+		}
+	}
 }
 
 func numbers(ids []raft.NodeID) []uint64 {
@@ -98,16 +165,47 @@ func numbers(ids []raft.NodeID) []uint64 {
 }
 
 // describe says in a word and in a sentence what a member is doing.
-func describe(status raft.Status, members []wire.Member) (state, message string) {
-	voters := status.Configuration.Voters()
-	switch {
+func describe(status raft.Status, cluster wire.ClusterStatus) (state, message string) {
+	voters, members := status.Configuration.Voters(), cluster.Members
+	switch r := cluster.Receiving; {
+	case r != nil:
+		return stateReceiving, fmt.Sprintf("receiving the state as of entry %d from node %d: %d %%", r.Index, r.From, r.Percent())
+	case len(voters) == 0:
+		return stateCatchingUp, "admitted; waiting for the leader to send the log"
+	case status.CommitIndex > status.LastApplied+behind:
+		return stateCatchingUp, fmt.Sprintf("applying the log: entry %d of %d", status.LastApplied, status.CommitIndex)
 	case status.Role == raft.Leader:
-		return stateReady, fmt.Sprintf("leading %s%s", plural(len(voters), "voter"), silent(members))
+		return stateReady, fmt.Sprintf("leading %s%s%s", plural(len(voters), "voter"), underWay(cluster), silent(members))
 	case status.Leader != raft.None:
-		return stateReady, fmt.Sprintf("following node %d", status.Leader)
+		return stateReady, fmt.Sprintf("following node %d%s", status.Leader, asLearner(status))
+	case !status.Configuration.IsVoter(status.ID):
+		return stateElecting, "no leader is known, and this node does not vote" + absent(voters, members)
 	}
 	return stateElecting, fmt.Sprintf("no leader is known: electing one takes %d of %s%s",
 		len(voters)/2+1, plural(len(voters), "voter"), absent(voters, members))
+}
+
+// asLearner says so if this server does not vote.
+func asLearner(status raft.Status) string {
+	switch _, member := status.Configuration.Member(status.ID); {
+	case !member:
+		return ", whose log does not name this node as a member yet"
+	case !status.Configuration.IsVoter(status.ID):
+		return " as a learner"
+	}
+	return ""
+}
+
+// underWay says what a leader is busy with.
+func underWay(cluster wire.ClusterStatus) string {
+	var text string
+	if cluster.Change != nil {
+		text = "; a change of members is under way"
+	}
+	if cluster.TransferTo != 0 {
+		text += fmt.Sprintf("; handing over to node %d", cluster.TransferTo)
+	}
+	return text
 }
 
 // silentAfter is when a leader speaks of a member as silent.

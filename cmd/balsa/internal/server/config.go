@@ -40,8 +40,24 @@ type Config struct {
 	// to be founded. 0 means that nothing was said about it.
 	BootstrapExpect int
 
+	// Autopilot makes members of the servers that gossip finds, and removes those
+	// that have left; see package autopilot for it and the next three.
+	Autopilot         bool
+	MaxVoters         int
+	StabilizationTime time.Duration
+	RemoveDeadAfter   time.Duration
+
 	// Heartbeat and Election are Raft's timing; see node.Config.
 	Heartbeat, Election time.Duration
+	// FailoverHint lets followers stand for election at once when the connection
+	// to the leader breaks.
+	FailoverHint bool
+	// LogTail is how many entries of the log are kept for followers that are
+	// behind, although the state has them on disk.
+	LogTail int
+	// SnapshotRate is how many bytes per second a snapshot may take; 0 means that
+	// there is no limit.
+	SnapshotRate int
 	// RequestTimeout is how long a request may wait for the cluster.
 	RequestTimeout time.Duration
 	// ShutdownTimeout is how long requests under way may take to finish.
@@ -97,6 +113,19 @@ func (c Config) validate(ctx context.Context) error {
 		return errors.New("--rpc-addr is required: the address for the other nodes, such as 127.0.0.1:21001")
 	case c.BootstrapExpect < 0 || c.BootstrapExpect > founding.MaxServers:
 		return fmt.Errorf("--bootstrap-expect %d is impossible: a cluster is founded by 1 to %d nodes", c.BootstrapExpect, founding.MaxServers)
+	case c.MaxVoters < 1 || c.MaxVoters%2 == 0:
+		return fmt.Errorf("--max-voters %d is impossible: it must be odd, because one voter more makes the majority larger "+
+			"and survives no more failures", c.MaxVoters)
+	case c.StabilizationTime < c.silence():
+		return fmt.Errorf("--stabilization-time %v is too short: a node may be silent for %v without anything being wrong, "+
+			"so that is the least", c.StabilizationTime, c.silence())
+	case c.RemoveDeadAfter != 0 && c.RemoveDeadAfter < max(time.Minute, c.StabilizationTime):
+		return fmt.Errorf("--remove-dead-after %v is too short: at least %v, or a restart could cost a member; 0s means never",
+			c.RemoveDeadAfter, max(time.Minute, c.StabilizationTime))
+	case c.LogTail < 1:
+		return fmt.Errorf("--log-tail %d is impossible: at least 1 entry", c.LogTail)
+	case c.SnapshotRate < 0:
+		return fmt.Errorf("--snapshot-rate %d is impossible: bytes per second, or 0 for no limit", c.SnapshotRate)
 	case c.Heartbeat < 10*time.Millisecond:
 		return fmt.Errorf("--heartbeat %v is too short: at least 10ms", c.Heartbeat)
 	case c.Election < 2*c.Heartbeat:
@@ -126,6 +155,17 @@ func (c Config) validate(ctx context.Context) error {
 	}
 	return nil
 }
+
+// snapshotRate is in the words of the transport, where 0 means the default.
+func (c Config) snapshotRate() int64 {
+	if c.SnapshotRate == 0 {
+		return -1
+	}
+	return int64(c.SnapshotRate)
+}
+
+// silence is how long a member may not answer and still count as being there.
+func (c Config) silence() time.Duration { return 2 * c.Election }
 
 // address is one of the ports and the flags that it is set with.
 type address struct {

@@ -25,10 +25,14 @@ func (s inbound) Deliver(messages []raft.Message) {
 // a node that cannot have become leader yet, so the empty reply, which the
 // caller takes for an unknown outcome, stays theory.
 func (s inbound) Execute(ctx context.Context, command []byte) []byte {
-	if m := s.member.Load(); m != nil {
-		return m.store.Execute(ctx, command)
+	m := s.member.Load()
+	if m == nil {
+		return nil
 	}
-	return nil
+	if len(command) > 0 && command[0] == memberCommand {
+		return s.executeForwarded(ctx, m, command[1:])
+	}
+	return m.store.Execute(ctx, command)
 }
 
 // OfferSnapshot hands an offered snapshot to the Raft node.
@@ -55,9 +59,12 @@ func (s inbound) FinishSnapshot(ctx context.Context, id node.SnapshotID) error {
 	return node.ErrSnapshotRefused
 }
 
-// Answer answers a server that founds a cluster. Before there is somebody to
-// answer, silence counts as no.
-func (s inbound) Answer(_ rpc.Identity, question []byte) []byte {
+// Answer answers a server that founds a cluster, or wants to be in this one.
+// Before there is somebody to answer, silence counts as no.
+func (s inbound) Answer(peer rpc.Identity, question []byte) []byte {
+	if len(question) > 0 && question[0] == admissionQuestion {
+		return s.answerAdmission(peer)
+	}
 	if founder := s.founder.Load(); founder != nil {
 		return founder.Answer(question)
 	}
@@ -78,29 +85,61 @@ func (s *server) resolve(id raft.NodeID) (string, bool) {
 	if addr, ok := s.gossip.Address(uint64(id)); ok {
 		return addr, true
 	}
-	m, ok := s.configured(id)
+	configuration, _ := s.configuration()
+	m, ok := configuration.Member(id)
 	return m.Address, ok && m.Address != ""
 }
 
-// configured returns what Raft's configuration says about a node.
-func (s *server) configured(id raft.NodeID) (raft.Member, bool) {
-	if status := s.seen.Load(); status != nil {
-		return status.Configuration.Member(id)
+// configuration returns Raft's configuration, and whether it is committed. Before
+// the Raft node runs it is the last one in the log.
+func (s *server) configuration() (configuration raft.Configuration, committed bool) {
+	status := s.seen.Load()
+	if m := s.member.Load(); m != nil {
+		index, c := m.node.Configuration()
+		return c, status != nil && index <= status.CommitIndex
 	}
-	return raft.Member{}, false
+	if status != nil {
+		return status.Configuration, false
+	}
+	return raft.Configuration{}, false
 }
 
-// admit refuses a node whose data directory is not the one that was admitted
-// under its id. It has forgotten what it once promised, so its vote must not
-// count again (thesis 3.8).
+// admit refuses who was removed. A member's id with another data directory is not
+// refused: it may be that this node is the one that does not know yet what has
+// changed. Raft itself sees to it that only the member's own vote counts; who has
+// lost its disk is told so when it asks for admission.
 func (s *server) admit(peer rpc.Identity) error {
-	m, ok := s.configured(peer.Node)
-	if !ok || m.Instance == peer.Instance {
+	configuration, committed := s.configuration()
+	if _, member := configuration.Member(peer.Node); member || !committed {
 		return nil
 	}
-	return &rpc.Refusal{Code: rpc.WrongInstance, Sentence: fmt.Sprintf(
-		"node %d is a member of this cluster with another data directory: start it with that one; "+
-			"if it is lost, start this node as a new one, with a new --id and an empty --data-dir", peer.Node)}
+	if configuration.WasRemoved(peer.Node, peer.Instance) {
+		return &rpc.Refusal{Code: rpc.Removed, Sentence: removedSentence(peer.Node)}
+	}
+	return nil
+}
+
+func wrongInstance(id raft.NodeID) string {
+	return fmt.Sprintf("node %d is a member of this cluster with another data directory: start it with that one; "+
+		"if it is lost, remove node %d from the cluster and start it again, or start a new node with a new --id and an empty --data-dir", id, id)
+}
+
+func removedSentence(id raft.NodeID) string {
+	return fmt.Sprintf("node %d was removed from this cluster with this data directory and stays out: "+
+		"stop it; to bring it back, start it with an empty --data-dir", id)
+}
+
+// refused is told that a connection failed because one side does not want the
+// other. If it may be that the others do not want this server any more, it asks
+// them: one word on a connection is not enough to end for good.
+func (s *server) refused(_ raft.NodeID, refusal *rpc.Refusal) {
+	if refusal.Code != rpc.Removed || s.hasLeft() || !s.suspicious.CompareAndSwap(false, true) {
+		return
+	}
+	s.background.run(func(ctx context.Context) {
+		defer s.suspicious.Store(false)
+		s.confirmRemoval(ctx)
+	})
 }
 
 // connectionLost passes on the hint that a peer's process may have ended.

@@ -28,6 +28,7 @@ func runAlone(t *testing.T) (api string) {
 		ended <- Run(ctx, Config{
 			ID: 1, DataDir: t.TempDir(), RPCAddr: "127.0.0.1:0", APIAddr: "127.0.0.1:0", GossipAddr: "127.0.0.1:0",
 			Heartbeat: 50 * time.Millisecond, Election: 300 * time.Millisecond,
+			MaxVoters: 5, StabilizationTime: 10 * time.Second, LogTail: 1000,
 			RequestTimeout: 20 * time.Second, ShutdownTimeout: 10 * time.Second, MaxValue: 1 << 20, MaxInFlight: 100,
 			Logger: slog.New(slog.NewJSONHandler(log, nil)), Fatal: func(message string) { panic(message) },
 		})

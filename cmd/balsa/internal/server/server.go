@@ -12,6 +12,7 @@ import (
 
 	"balsa/api"
 	"balsa/gossip"
+	"balsa/gossip/autopilot"
 	"balsa/gossip/founding"
 	"balsa/kv"
 	"balsa/raft"
@@ -40,21 +41,32 @@ type server struct {
 	member atomic.Pointer[member]
 	// seen is the Raft node's last status, a moment old.
 	seen atomic.Pointer[raft.Status]
+	// awaited is what a server that no cluster has admitted yet waits for.
+	awaited atomic.Pointer[string]
+	// promotions are the learners that are to vote as soon as they have caught
+	// up, by id.
+	promotions sync.Map
+
+	// suspicious says that this server is finding out whether it was removed.
+	suspicious atomic.Bool
 
 	// failed receives the first thing that this server cannot go on without.
 	failed chan error
+	// left is closed when this server was asked to leave its cluster, and has.
+	left      chan struct{}
+	leaveOnce sync.Once
 
-	background    sync.WaitGroup // watching the Raft node
-	endBackground context.CancelFunc
-	serving       sync.WaitGroup // the API
-	endServing    context.CancelFunc
+	background *background
+	serving    sync.WaitGroup // the API
+	endServing context.CancelFunc
 }
 
 // member is what a server runs once it belongs to a cluster.
 type member struct {
-	state *kv.State
-	node  *node.Node
-	store *kv.Store
+	state     *kv.State
+	node      *node.Node
+	store     *kv.Store
+	autopilot *autopilot.Autopilot
 }
 
 // Run runs a node until ctx ends, and then stops it in order; it returns nil if
@@ -64,7 +76,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(ctx); err != nil {
 		return err
 	}
-	s := &server{cfg: cfg, log: cfg.Logger, failed: make(chan error, 1)}
+	s := &server{
+		cfg: cfg, log: cfg.Logger, background: newBackground(ctx),
+		failed: make(chan error, 1), left: make(chan struct{}),
+	}
 	if err := s.start(ctx); err != nil {
 		s.stop(false)
 		return err
@@ -73,7 +88,12 @@ func Run(ctx context.Context, cfg Config) error {
 	case err := <-s.failed:
 		s.stop(false)
 		return err
+	case <-s.left:
+		s.log.Info("this node has left its cluster; it cannot come back with this data directory, which can be deleted")
+		s.stop(true)
+		return nil
 	case <-ctx.Done():
+		s.handOver()
 		s.log.Info(fmt.Sprintf("stopping: requests under way have %v to finish", cfg.ShutdownTimeout))
 		s.stop(true)
 		s.log.Info("stopped")
@@ -100,20 +120,16 @@ func (s *server) start(ctx context.Context) error {
 	s.log.Info("listening", "api", "http://"+s.ports.apiAddr, "rpc", s.ports.rpcAddr,
 		"gossip", s.gossip.Self().GossipAddr, "data", s.cfg.DataDir)
 
-	background, end := context.WithCancel(context.WithoutCancel(ctx))
-	s.endBackground = end
 	s.metrics = newMetrics(s)
 	joined := s.joined.Load() // the founder may change it any time
-	if err = s.startFounder(background); err != nil {
+	if err = s.startFounder(); err != nil {
 		return err
 	}
 	s.startAPI(ctx)
 	if joined {
-		return s.become(background)
+		return s.become()
 	}
-	if s.cfg.BootstrapExpect == 0 {
-		s.log.Info(s.waiting())
-	} // a founder speaks for itself
+	s.background.run(s.seekAdmission)
 	return nil
 }
 
@@ -157,6 +173,8 @@ func (s *server) startTransport(identity logstore.Identity) (*rpc.Transport, err
 		Resolver:         s.resolve,
 		Admit:            s.admit,
 		OnConnectionLost: s.connectionLost,
+		OnRefused:        s.refused,
+		SnapshotRate:     s.cfg.snapshotRate(),
 		Logger:           s.log,
 	})
 }
@@ -185,7 +203,7 @@ func (s *server) startAPI(ctx context.Context) {
 }
 
 // become makes this server a member of the cluster that its log belongs to.
-func (s *server) become(ctx context.Context) error {
+func (s *server) become() error {
 	identity := s.logStore.Identity()
 	state, err := kv.OpenState(s.stateDir(), kv.Options{
 		Identity: kv.Identity{Cluster: identity.ClusterID, Node: s.cfg.ID},
@@ -197,43 +215,77 @@ func (s *server) become(ctx context.Context) error {
 	}
 	n, err := node.Start(node.Config{
 		ID:           s.cfg.ID,
+		Instance:     identity.InstanceID,
 		Log:          s.logStore,
 		Transport:    s.transport,
 		StateMachine: state,
 		Heartbeat:    s.cfg.Heartbeat,
 		Election:     s.cfg.Election,
+		TailEntries:  s.cfg.LogTail,
 		Logger:       s.log,
+
+		IgnoreConnectionLoss: !s.cfg.FailoverHint,
 	})
 	if err != nil {
 		return errors.Join(err, state.Close())
 	}
+	changed := make(chan struct{}, 1)
+	pilot, err := autopilot.Start(autopilot.Config{
+		Raft:              n,
+		View:              s.gossip,
+		ClusterID:         identity.ClusterID,
+		Enabled:           s.cfg.Autopilot,
+		MaxVoters:         s.cfg.MaxVoters,
+		StabilizationTime: s.cfg.StabilizationTime,
+		RemoveDeadAfter:   s.cfg.RemoveDeadAfter,
+		Silence:           s.cfg.silence(),
+		Interval:          min(time.Second, s.cfg.StabilizationTime/5),
+		Changed:           changed,
+		Logger:            s.log,
+	})
+	if err != nil {
+		return errors.Join(err, n.Stop(), state.Close())
+	}
 	s.member.Store(&member{
-		state: state,
-		node:  n,
+		state:     state,
+		node:      n,
+		autopilot: pilot,
 		store: kv.NewStore(state, s.metrics.count(n), s.transport, kv.StoreOptions{
 			MaxValue:    s.cfg.MaxValue,
 			Timeout:     s.cfg.RequestTimeout,
 			MaxRequests: s.cfg.MaxInFlight,
 		}),
 	})
-	s.background.Go(func() { s.watch(ctx, n) })
+	s.background.run(func(ctx context.Context) { s.watch(ctx, n, changed) })
 	return nil
 }
 
-// statusInterval is how old the status in seen may be. It only serves hints: a
-// response header, and the addresses of last resort.
+// statusInterval is how old the status in seen may be. It only serves hints and
+// metrics.
 const statusInterval = 100 * time.Millisecond
 
-// watch keeps seen up to date, and notices when the Raft node stops by itself.
-func (s *server) watch(ctx context.Context, n *node.Node) {
+// watch keeps seen up to date, passes on that something has changed, and notices
+// when the Raft node stops by itself.
+func (s *server) watch(ctx context.Context, n *node.Node, pilot chan<- struct{}) {
 	ticker := time.NewTicker(statusInterval)
 	defer ticker.Stop()
-	for {
+	for news := true; ; {
+		changed := n.Changed()
 		if status, err := n.Status(ctx); err == nil {
 			s.seen.Store(&status)
 		}
+		if news {
+			s.transport.Recheck() // who was removed is cut off
+		}
+		news = false
 		select {
 		case <-ticker.C:
+		case <-changed:
+			news = true
+			select {
+			case pilot <- struct{}{}:
+			default: // it has not looked since the last time
+			}
 		case <-n.Done():
 			if err := n.Err(); err != nil {
 				s.fail(err)
@@ -247,8 +299,8 @@ func (s *server) watch(ctx context.Context, n *node.Node) {
 
 // leader returns the leader that this node knew a moment ago, or 0.
 func (s *server) leader() uint64 {
-	if status := s.seen.Load(); status != nil {
-		return uint64(status.Leader)
+	if m := s.member.Load(); m != nil {
+		return uint64(m.node.Leader())
 	}
 	return 0
 }
@@ -275,14 +327,11 @@ func (s *server) stop(leave bool) {
 	if founder := s.founder.Load(); founder != nil {
 		founder.Close()
 	}
-	if s.endBackground != nil {
-		s.endBackground()
-		s.background.Wait()
-	}
+	s.background.end()
 	if s.gossip != nil {
 		// To leave is to be gone for good. A member that stops has not left: it
 		// is expected back, after a rolling restart for instance.
-		if leave && s.member.Load() == nil {
+		if leave && (s.member.Load() == nil || s.hasLeft()) {
 			ctx, cancel := context.WithTimeout(context.Background(), leavePatience)
 			s.complain(s.gossip.Leave(ctx))
 			cancel()
@@ -291,6 +340,7 @@ func (s *server) stop(leave bool) {
 	}
 	member := s.member.Load()
 	if member != nil {
+		member.autopilot.Close()
 		_ = member.node.Stop() // watch has reported why, if it stopped by itself
 	}
 	if s.transport != nil {

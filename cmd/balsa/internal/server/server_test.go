@@ -11,7 +11,7 @@ import (
 	"balsa/api/wire"
 	"balsa/gossip"
 	"balsa/raft"
-	"balsa/rpc"
+	"balsa/raft/node"
 )
 
 func instance(n byte) raft.InstanceID { return raft.InstanceID{n} }
@@ -79,39 +79,67 @@ func TestOnlyALeaderTellsProgress(t *testing.T) {
 
 func TestStatusSaysWhatIsMissing(t *testing.T) {
 	status := raft.Status{ID: 1, Configuration: threeVoters()}
-	members := mergeMembers(status, 0, []gossip.Member{seen(1, 1, gossip.StatusAlive), seen(2, 2, gossip.StatusLeft)})
-	if state, message := describe(status, members); state != stateElecting ||
+	cluster := wire.ClusterStatus{
+		Members: mergeMembers(status, 0, []gossip.Member{seen(1, 1, gossip.StatusAlive), seen(2, 2, gossip.StatusLeft)}),
+	}
+	if state, message := describe(status, cluster); state != stateElecting ||
 		message != "no leader is known: electing one takes 2 of 3 voters; node 2 is left, node 3 is dead" {
 		t.Errorf("without a leader: %s, %s", state, message)
 	}
 	status.Leader = 2
-	if state, message := describe(status, members); state != stateReady || message != "following node 2" {
+	if state, message := describe(status, cluster); state != stateReady || message != "following node 2" {
 		t.Errorf("a follower: %s, %s", state, message)
 	}
 	status.Role, status.Leader = raft.Leader, 1
 	status.Peers = []raft.PeerStatus{{ID: 2, TicksSinceReply: 1}, {ID: 3, TicksSinceReply: 250}}
-	members = mergeMembers(status, 10*time.Millisecond, nil)
-	if state, message := describe(status, members); state != stateReady || message != "leading 3 voters; node 3 silent for 2.5s" {
+	cluster.Members = mergeMembers(status, 10*time.Millisecond, nil)
+	if state, message := describe(status, cluster); state != stateReady || message != "leading 3 voters; node 3 silent for 2.5s" {
 		t.Errorf("a leader: %s, %s", state, message)
 	}
 }
 
-// A node that lost its disk has forgotten its votes: it must not take part
-// under its old id (thesis 3.8). A node that the configuration does not know
-// may connect; what it may do is Raft's business.
-func TestKnownNodeWithAnotherDataDirectoryIsNotAdmitted(t *testing.T) {
-	s := &server{}
-	if err := s.admit(rpc.Identity{Node: 2, Instance: instance(9)}); err != nil {
-		t.Errorf("without a configuration: %v", err)
-	}
-	s.seen.Store(&raft.Status{Configuration: threeVoters()})
-	for _, peer := range []rpc.Identity{{Node: 2, Instance: instance(2)}, {Node: 4, Instance: instance(4)}} {
-		if err := s.admit(peer); err != nil {
-			t.Errorf("node %d: %v", peer.Node, err)
+func TestStatusSaysHowFarACatchingUpNodeIs(t *testing.T) {
+	status := raft.Status{ID: 4, Leader: 1, Configuration: threeVoters(), LastIndex: 10_000, CommitIndex: 10_000, LastApplied: 10_000}
+	status.Configuration.Members = append(status.Configuration.Members, raft.Member{ID: 4, Instance: instance(4)})
+	snapshot := node.SnapshotProgress{From: 1, Snapshot: raft.Snapshot{Last: raft.EntryID{Term: 2, Index: 9000}}, Offset: 43, Size: 100}
+	for _, test := range []struct {
+		change func(*raft.Status, *wire.ClusterStatus)
+		want   string
+	}{
+		{func(s *raft.Status, _ *wire.ClusterStatus) { s.Configuration = raft.Configuration{} },
+			"catching up: admitted; waiting for the leader to send the log"},
+		{func(_ *raft.Status, c *wire.ClusterStatus) {
+			c.Receiving = addSnapshots(nil, []node.SnapshotProgress{snapshot})
+		},
+			"receiving: receiving the state as of entry 9000 from node 1: 43 %"},
+		{func(s *raft.Status, _ *wire.ClusterStatus) { s.LastApplied = 2000 }, "catching up: applying the log: entry 2000 of 10000"},
+		{func(*raft.Status, *wire.ClusterStatus) {}, "ready: following node 1 as a learner"},
+		{func(s *raft.Status, _ *wire.ClusterStatus) { s.ID = 9 }, "ready: following node 1, whose log does not name this node as a member yet"},
+		{func(s *raft.Status, _ *wire.ClusterStatus) { s.Leader = raft.None }, "electing: no leader is known, and this node does not vote"},
+	} {
+		s, c := status, wire.ClusterStatus{}
+		test.change(&s, &c)
+		if state, message := describe(s, c); state+": "+message != test.want {
+			t.Errorf("%s: %s; want %s", state, message, test.want)
 		}
 	}
-	if err := s.admit(rpc.Identity{Node: 2, Instance: instance(9)}); !errors.Is(err, rpc.WrongInstance) {
-		t.Errorf("node 2 with another directory: %v, want %v", err, rpc.WrongInstance)
+
+	// The leader says the same of others.
+	status.Role, status.Leader, status.ID = raft.Leader, 1, 1
+	status.Peers = []raft.PeerStatus{{ID: 2, MatchIndex: 4300}, {ID: 3, MatchIndex: 9500}, {ID: 4, MatchIndex: 0}}
+	members := mergeMembers(status, 10*time.Millisecond, nil)
+	sent := snapshot
+	sent.To = 4
+	addSnapshots(members, []node.SnapshotProgress{sent})
+	addCatchUp(members, status)
+	if m := members[1]; m.CaughtUp == nil || *m.CaughtUp != 43 {
+		t.Errorf("n2 has 4300 of 10000 entries: %v", m.CaughtUp)
+	}
+	if m := members[2]; m.CaughtUp != nil {
+		t.Errorf("n3 is no further behind than writes under way make it: %d", *m.CaughtUp)
+	}
+	if m := members[3]; m.CaughtUp == nil || *m.CaughtUp != 43 || m.Snapshot == nil {
+		t.Errorf("n4 receives a snapshot: %v, %v", m.CaughtUp, m.Snapshot)
 	}
 }
 
@@ -141,6 +169,7 @@ func TestInsecureAllowsPortsThatOthersReach(t *testing.T) {
 	cfg := Config{
 		ID: 1, DataDir: "d", RPCAddr: "0.0.0.0:1", APIAddr: "127.0.0.1:2", GossipAddr: "127.0.0.1:3",
 		AdvertiseRPC: "192.0.2.1:1", Heartbeat: 50 * time.Millisecond, Election: 300 * time.Millisecond,
+		MaxVoters: 5, StabilizationTime: 10 * time.Second, LogTail: 1000,
 		RequestTimeout: time.Second, ShutdownTimeout: time.Second, MaxValue: 1, MaxInFlight: 1,
 	}
 	if err := cfg.Validate(t.Context()); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "add --insecure") {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"balsa/api"
+	"balsa/api/wire"
 	"balsa/kv"
 )
 
@@ -12,22 +13,11 @@ type lateStore struct{ *server }
 
 var _ api.Store = lateStore{}
 
-// notMember refuses a request, for the reason that the server waits for.
-type notMember struct{ waitingFor string }
-
-func (e *notMember) Error() string {
-	return "nothing was done, because this node takes no requests yet: " + e.waitingFor
-}
-
-// Unwrap makes the API answer as it does when there is no leader: 503, try
-// again later.
-func (e *notMember) Unwrap() error { return kv.ErrNoLeader }
-
 func (s lateStore) store() (*kv.Store, error) {
 	if m := s.member.Load(); m != nil {
 		return m.store, nil
 	}
-	return nil, &notMember{s.waiting()}
+	return nil, wire.NewProblem(wire.NotAMember, "nothing was done, because this node takes no requests yet: "+s.waiting())
 }
 
 func (s lateStore) Put(ctx context.Context, key, value []byte) (kv.Result, error) {
@@ -76,4 +66,12 @@ func (s lateStore) LinearizableGet(ctx context.Context, key []byte) (kv.Item, bo
 		return kv.Item{}, false, err
 	}
 	return store.LinearizableGet(ctx, key)
+}
+
+func (s lateStore) LeaseGet(ctx context.Context, key []byte) (kv.Item, bool, error) {
+	store, err := s.store()
+	if err != nil {
+		return kv.Item{}, false, err
+	}
+	return store.LeaseGet(ctx, key)
 }
