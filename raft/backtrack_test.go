@@ -26,7 +26,6 @@ func coreWithLog(t *testing.T, id NodeID, voters int, term Term, terms []Term) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.promisedUntil = 0 // it has been running for a while
 	return c
 }
 

@@ -132,6 +132,11 @@ type Core struct {
 	// promisedUntil is the tick until which this server votes for nobody: see
 	// lease.go.
 	promisedUntil uint64
+	// promiseNoted is HardState.Promised.
+	promiseNoted bool
+	// urgentUntil is the tick until which an election that failed is tried again
+	// soon: see ConnectionLost.
+	urgentUntil uint64
 	// installing is the snapshot that this server needs installed, or nil.
 	installing       *Snapshot
 	installHandedOut bool
@@ -180,7 +185,9 @@ func New(cfg Config, state InitialState) (*Core, error) {
 		currentTerm: state.HardState.CurrentTerm,
 		votedFor:    state.HardState.VotedFor,
 		durableTerm: state.HardState.CurrentTerm,
-		log:         log,
+
+		promiseNoted: state.HardState.Promised,
+		log:          log,
 		// What was applied was committed. More may have been: the leader will
 		// say so. commitIndex itself need not be stored (Figure 2).
 		commitIndex: state.Applied.Index,
@@ -195,8 +202,8 @@ func New(cfg Config, state InitialState) (*Core, error) {
 	}
 	c.configurationChanged()
 	c.resetElectionTimer()
-	if c.currentTerm > FoundingHardState().CurrentTerm {
-		c.promise() // as it may have done just before it went down
+	if c.promiseNoted {
+		c.promise() // it may have done so just before it went down
 	}
 	return c, nil
 }
@@ -366,6 +373,7 @@ func (c *Core) adoptTerm(term Term) {
 		c.currentTerm, c.votedFor = term, None
 		c.hardStateDirty = true
 		c.verified, c.heardRound = 0, 0
+		c.promiseNoted = c.now < c.promisedUntil
 	}
 }
 
@@ -380,8 +388,12 @@ func (c *Core) ConnectionLost(id NodeID) {
 		// The leader's process has probably died. Waiting for the rest of the
 		// timeout would gain nothing; a small random delay remains, so that the
 		// followers do not all stand up at once (§5.2).
+		//
+		// They still may, and then nobody wins. That is tried again soon, as long
+		// as the hint is fresh: see resetElectionTimer, and outranks.
 		c.leader = None
 		c.failReads()
+		c.urgentUntil = c.now + uint64(c.cfg.ElectionTicks)
 		c.electionTimeout = min(c.electionTimeout, c.electionElapsed+1+c.cfg.Random(c.cfg.HeartbeatTicks))
 		c.trace(Event{Kind: EventRole, Cause: "connection to the leader lost"})
 	}
@@ -418,7 +430,14 @@ func (c *Core) configurationChanged() {
 func (c *Core) resetElectionTimer() {
 	c.electionElapsed = 0
 	c.electionTimeout = c.cfg.ElectionTicks + c.cfg.Random(c.cfg.ElectionTicks) // rule:timer.random §5.2 a new random timeout each time
+	if c.urgent() {
+		c.electionTimeout = c.cfg.HeartbeatTicks + c.cfg.Random(2*c.cfg.HeartbeatTicks)
+	}
 }
+
+// urgent reports whether the connection to the leader broke a moment ago, and
+// nobody has been heard to lead since.
+func (c *Core) urgent() bool { return c.now < c.urgentUntil }
 
 // broken reports a violated invariant. What this server believes is then worth
 // nothing, and stopping is the one safe thing to do: the others can go on.

@@ -61,7 +61,7 @@ func (c *Core) handleRequestVote(m Message, request *RequestVote) {
 		c.votedFor == None && c.leader == None // rule:vote.once §5.2 one vote in a term, first come, first served
 	upToDate := c.upToDate(request.LastLog)
 	switch {
-	case !unbound || !upToDate:
+	case !unbound || !upToDate || c.outranks(m, request):
 		c.sendAfterWrite(m.From, c.currentTerm, &RequestVoteReply{PreVote: request.PreVote})
 	case request.PreVote:
 		// With the term that was asked about, or the sender would take the
@@ -70,6 +70,19 @@ func (c *Core) handleRequestVote(m Message, request *RequestVote) {
 	default:
 		c.grantVote(m.From)
 	}
+}
+
+// outranks reports whether this server is about to stand for election itself, at
+// the same moment and with the same log as the one who asks, and is to go first.
+// When a leader's process dies, all followers notice at once; if each helped the
+// other into an election, both would vote for themselves and nobody would win.
+//
+// Only for a moment, though. In the long run it must not matter who has the higher
+// ID: that server may be unable to reach a majority, and would block the one that
+// can.
+func (c *Core) outranks(m Message, request *RequestVote) bool {
+	return request.PreVote && c.role == PreCandidate && c.urgent() &&
+		request.LastLog == c.log.lastID() && c.id > m.From
 }
 
 // upToDate reports whether a log that ends with the given entry is at least as

@@ -11,7 +11,7 @@ func (c *Core) handleAppendEntries(m Message, request *AppendEntries) {
 	if !c.log.matches(request.Prev) { // rule:append.consistency §5.3 step 2: the entry before the new ones must be here
 		hint := c.log.lastNotAbove(request.Prev.Index, request.Prev.Term)
 		c.trace(Event{Kind: EventRejected, Entry: request.Prev})
-		c.send(m.From, &AppendEntriesReply{RejectedPrev: request.Prev.Index, Hint: hint, Round: request.Round})
+		c.answer(m.From, &AppendEntriesReply{RejectedPrev: request.Prev.Index, Hint: hint, Round: request.Round}, request.Lease)
 		return
 	}
 	appended := c.appendMissing(request.Entries)
@@ -24,14 +24,22 @@ func (c *Core) handleAppendEntries(m Message, request *AppendEntries) {
 	c.commitTo(min(request.LeaderCommit, c.verified)) // rule:append.commit §5.3 step 5: never beyond what was verified
 
 	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round} // rule:append.reply §5.3 claim what this message proved, not the whole log
-	if appended {
-		c.sendAfterWrite(m.From, c.currentTerm, reply) // rule:log.persist thesis 3.8 durable before acknowledged
-		return
+	if !appended {
+		// A heartbeat, or a message that came twice, need not wait: it is
+		// answered with what is durable already.
+		reply.MatchIndex = min(lastNew, c.log.durable)
 	}
-	// A heartbeat, or a message that came twice, has nothing to wait for: it
-	// is answered at once, with what is durable already.
-	reply.MatchIndex = min(lastNew, c.log.durable)
-	c.send(m.From, reply)
+	c.answer(m.From, reply, appended || request.Lease) // rule:log.persist thesis 3.8 durable before acknowledged
+}
+
+// answer sends a reply to an AppendEntries, after the disk has it if the reply
+// says so.
+func (c *Core) answer(leader NodeID, reply *AppendEntriesReply, afterWrite bool) {
+	if afterWrite {
+		c.sendAfterWrite(leader, c.currentTerm, reply)
+	} else {
+		c.send(leader, reply)
+	}
 }
 
 // followLeader recognises the sender of an AppendEntries of this term as the
@@ -49,6 +57,7 @@ func (c *Core) followLeader(leader NodeID) {
 		c.leader = leader
 		c.trace(Event{Kind: EventRole})
 	}
+	c.urgentUntil = 0
 	c.resetElectionTimer() // rule:timer.reset §5.2 word from the current leader
 }
 

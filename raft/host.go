@@ -11,7 +11,7 @@ func (c *Core) TakeOutput() Output {
 	}
 	if c.hardStateDirty || c.log.needsWrite() {
 		c.lastWrite++
-		hs := HardState{CurrentTerm: c.currentTerm, VotedFor: c.votedFor}
+		hs := HardState{CurrentTerm: c.currentTerm, VotedFor: c.votedFor, Promised: c.promiseNoted}
 		c.out.Write = c.log.nextWrite(c.lastWrite, hs)
 		c.hardStateDirty = false
 	}

@@ -29,8 +29,8 @@ package raft
 //
 // Example. n2 answers a marked round of n1 and restarts at once. It has
 // forgotten that it did. If it voted now, n3 could be elected while n1 still
-// answers reads from its lease; so whoever restarts behaves as if it had just
-// promised.
+// answers reads from its lease. So the disk knows of the first promise before the
+// leader does, and whoever restarts with that behaves as if it had just promised.
 type lease struct {
 	// wantedUntil is the tick until which rounds are marked.
 	wantedUntil uint64
@@ -98,6 +98,9 @@ func (c *Core) wantsLease() bool { return c.now < c.lease.wantedUntil && !c.leas
 // may lose ticks; it must not make any up.
 func (c *Core) promise() {
 	c.promisedUntil = c.now + uint64(c.cfg.ElectionTicks) + 2
+	if !c.promiseNoted {
+		c.promiseNoted, c.hardStateDirty = true, true
+	}
 }
 
 // promised reports whether m asks for a vote that this server has promised not to

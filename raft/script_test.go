@@ -154,13 +154,8 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		})
 	case "crash":
 		s.each(d, func(v *scriptServer) { v.core, v.pending = nil, nil })
-	case "restart": // a while ago, unless it says just-now
-		s.each(d, func(v *scriptServer) {
-			v.restart()
-			if !d.HasArg("just-now") {
-				v.core.promisedUntil = 0
-			}
-		})
+	case "restart":
+		s.each(d, (*scriptServer).restart)
 	case "logs":
 		s.logs()
 	case "status":
@@ -211,7 +206,6 @@ func (s *script) server(d *datadriven.TestData) {
 		v.entries = append(v.entries, NewEntry(EntryID{Term(t), Index(i + 2)}, EntryCommand, []byte(command)))
 	}
 	v.restart()
-	v.core.promisedUntil = 0
 }
 
 func testConfiguration(voters int) Configuration {

@@ -148,6 +148,9 @@ func (e Event) String() string {
 // String describes the write in one line.
 func (w *Write) String() string {
 	s := fmt.Sprintf("#%d term=%d vote=%s", w.ID, w.HardState.CurrentTerm, w.HardState.VotedFor)
+	if w.HardState.Promised {
+		s += " promised"
+	}
 	if w.Reset != nil {
 		s += fmt.Sprintf(" reset=%s", w.Reset.Last)
 	}

@@ -59,7 +59,7 @@ func (r Role) String() string {
 }
 
 // HardState is the part of Figure 2's persistent state that is not the log.
-// Both fields are written together, always: a crash between two writes could
+// All fields are written together, always: a crash between two writes could
 // pair a new term with an old vote.
 type HardState struct {
 	// CurrentTerm is the latest term this server has seen. It never decreases.
@@ -67,6 +67,9 @@ type HardState struct {
 	// VotedFor is the candidate that received this server's vote in
 	// CurrentTerm, or None.
 	VotedFor NodeID
+	// Promised says that this server may have promised, shortly before a crash, to
+	// vote for nobody for an election timeout: see lease.go.
+	Promised bool
 }
 
 // EntryID identifies an entry: by the Log Matching property (Figure 3), two

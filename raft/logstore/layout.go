@@ -20,9 +20,10 @@ import (
 //
 // Indexes are 8 bytes big-endian, so that the order of the keys is the order of
 // the log. An entry is stored in the form in which the leader encoded it and in
-// which it came over the wire; its checksum is part of that form. The records
-// under m/ are written when the store is created and are never absent after
-// that.
+// which it came over the wire; its checksum is part of that form. Entries at or
+// before m/start are no part of the log any more: what there is of them waits for
+// its space to be freed. The records under m/ are written when the store is
+// created and are never absent after that.
 //
 // Configurations are stored twice because a server needs all of them when it
 // starts, and must not have to search a long log for the few it holds. And the
@@ -129,12 +130,22 @@ func decodeFormat(payload []byte) (uint32, error) {
 }
 
 func encodeHardState(hs raft.HardState) []byte {
-	return encodePair(uint64(hs.CurrentTerm), uint64(hs.VotedFor))
+	b := encodePair(uint64(hs.CurrentTerm), uint64(hs.VotedFor))
+	if hs.Promised {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func decodeHardState(payload []byte) (raft.HardState, error) {
-	term, vote, err := decodePair(payload)
-	return raft.HardState{CurrentTerm: raft.Term(term), VotedFor: raft.NodeID(vote)}, err
+	const length = 8 + 8 + 1
+	if len(payload) != length || payload[length-1] > 1 {
+		return raft.HardState{}, wrongLength(payload, length)
+	}
+	term, vote, err := decodePair(payload[:length-1])
+	return raft.HardState{
+		CurrentTerm: raft.Term(term), VotedFor: raft.NodeID(vote), Promised: payload[length-1] == 1,
+	}, err
 }
 
 func encodeEntryID(id raft.EntryID) []byte {

@@ -68,10 +68,11 @@ func (s *Store) write(writes []raft.Write) error {
 		return err
 	}
 	s.hard = after.hard
+	s.last.Store(uint64(after.last))
 	if start := after.start; start != before.start {
 		s.start.Store(&start)
+		s.wakeReclaimer()
 	}
-	s.last.Store(uint64(after.last))
 	return nil
 }
 
@@ -82,8 +83,8 @@ type extent struct {
 	last  raft.Index
 }
 
-// stageReset removes all entries and configurations, and puts the beginning of
-// the log where a snapshot ends (§7).
+// stageReset removes all entries and configurations, and puts the start of the
+// log where a snapshot ends (§7). What is before the start need not be deleted.
 func (s *Store) stageReset(snapshot *raft.Snapshot, hs raft.HardState, x *extent) {
 	start, c := snapshot.Last, snapshot.Configuration
 	switch {
@@ -94,7 +95,9 @@ func (s *Store) stageReset(snapshot *raft.Snapshot, hs raft.HardState, x *extent
 	case c.Index == 0 || c.Index > start.Index:
 		panic(fmt.Sprintf("logstore: snapshot of entry %s with the configuration of entry %d", start, c.Index))
 	}
-	s.stageRangeDeletion(entryPrefix, 0, x.last+1)
+	if false {
+		s.stageRangeDeletion(entryPrefix, start.Index+1, x.last+1)
+	}
 	s.stageRangeDeletion(configurationPrefix, 0, x.last+1)
 	s.stageRecord(startKey, encodeEntryID(start))
 	s.stageRecord(indexKey(configurationPrefix, c.Index), c.Configuration.Encode())
@@ -143,7 +146,7 @@ func (s *Store) stageEntry(e *raft.Entry) {
 	finish(op)
 }
 
-// stageHardState replaces term and vote, if they differ from the stored ones.
+// stageHardState replaces the hard state, if it differs from the stored one.
 func (s *Store) stageHardState(hs raft.HardState, x *extent) {
 	if hs == x.hard {
 		return
@@ -151,7 +154,7 @@ func (s *Store) stageHardState(hs raft.HardState, x *extent) {
 	if hs.CurrentTerm < x.hard.CurrentTerm {
 		panic(fmt.Sprintf("logstore: term %d written after term %d", hs.CurrentTerm, x.hard.CurrentTerm))
 	}
-	if hs.CurrentTerm == x.hard.CurrentTerm && x.hard.VotedFor != raft.None {
+	if hs.CurrentTerm == x.hard.CurrentTerm && x.hard.VotedFor != raft.None && hs.VotedFor != x.hard.VotedFor {
 		panic(fmt.Sprintf("logstore: vote for %s in term %d written after a vote for %s",
 			hs.VotedFor, hs.CurrentTerm, x.hard.VotedFor))
 	}
