@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -112,6 +113,11 @@ func (o *output) banner(nodes []*process, leader *process, dir string, temporary
 	line("  # write on one node, read on another")
 	line("  curl http://%s/api/write -X POST -H 'Content-Type: application/json' -d '{\"key\":\"hello\",\"value\":\"world\"}'", first.apiAddr)
 	line("  curl http://%s/api/consistent_read/hello", last.apiAddr)
+	line("")
+	joiner := len(nodes) + 1
+	line("  # grow: node %d joins by itself, and votes as soon as node %d has done the same; see: balsa members", joiner, joiner+1)
+	line("  balsa serve --id %d --rpc-addr 127.0.0.1:0 --api-addr 127.0.0.1:0 --gossip-addr 127.0.0.1:0 \\", joiner)
+	line("    --seed-gossip-addrs %s --data-dir %s --stabilization-time %s", first.gossipAddr, filepath.Join(dir, fmt.Sprintf("n%d", joiner)), stabilizationTime)
 	line("")
 	if len(nodes) > 2 {
 		line("  # kill the leader, node %d: the others elect a new one, and this window says how to start it again", leader.id)

@@ -106,6 +106,10 @@ func (p *portPicker) release() {
 	}
 }
 
+// stabilizationTime is how long a node that joins must be well before it votes.
+// The default is for machines that fail; here somebody is watching.
+const stabilizationTime = "1s"
+
 // args returns the arguments that start the node.
 func (p nodePlan) args(cfg Config, dir string) []string {
 	args := []string{
@@ -116,6 +120,7 @@ func (p nodePlan) args(cfg Config, dir string) []string {
 		args = append(args, "--seed-gossip-addrs", strings.Join(p.seeds, ","))
 	}
 	args = append(args, "--bootstrap-expect", strconv.Itoa(cfg.Nodes),
+		"--stabilization-time", stabilizationTime,
 		"--data-dir", filepath.Join(dir, "n"+strconv.Itoa(p.id)))
 	return append(args, cfg.Args...)
 }

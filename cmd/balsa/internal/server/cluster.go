@@ -110,6 +110,9 @@ func (s *server) conflicts() string {
 // pendingChange describes the change of members under way, if there is one.
 func pendingChange(status raft.Status) *wire.PendingChange {
 	c, committed := status.Configuration, status.ConfigurationIndex <= status.CommitIndex
+	if status.Leader == raft.None {
+		committed = true // what is committed a server learns from a leader
+	}
 	if committed && !c.Joint() {
 		return nil
 	}
