@@ -94,6 +94,9 @@ func (s clusterView) Status(ctx context.Context) (wire.ClusterStatus, error) {
 	addCatchUp(out.Members, status)
 	s.addNotes(out.Members)
 	out.State, out.Message = describe(status, out)
+	if lag := s.behindLeader(status); lag != "" && out.State == stateReady {
+		out.State, out.Message = stateCatchingUp, lag
+	}
 	out.Message += s.conflicts()
 	return out, nil
 }

@@ -126,6 +126,7 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	s.startAPI(ctx)
+	s.background.run(s.publish)
 	if joined {
 		return s.become()
 	}
@@ -137,6 +138,10 @@ func (s *server) startGossip(ctx context.Context, identity logstore.Identity) (*
 	timing := gossip.TimingLAN
 	if exposed, err := beyondLoopback(ctx, hostOf(s.cfg.GossipAddr)); err == nil && !exposed {
 		timing = gossip.TimingLocal
+	}
+	generation, err := gossip.NextGeneration(filepath.Join(s.cfg.DataDir, "generation"))
+	if err != nil {
+		s.log.Warn(err.Error()) // gossip manages without
 	}
 	expect := 0
 	if identity.ClusterID == [16]byte{} {
@@ -152,6 +157,7 @@ func (s *server) startGossip(ctx context.Context, identity logstore.Identity) (*
 		APIAddr:    s.ports.apiAddr,
 		Cluster:    s.cfg.ClusterName,
 		ClusterID:  gossip.UUID(identity.ClusterID),
+		Generation: generation,
 		Expect:     expect,
 		Seeds:      s.cfg.Seeds,
 		Timing:     timing,
