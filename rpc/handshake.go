@@ -241,7 +241,10 @@ func (t *Transport) judge(h hello, self Identity) *Refusal {
 	switch {
 	case h.class == classQuestion && (self.Cluster == founded || h.from.Cluster == founded):
 		return nil
-	case h.from.Cluster != self.Cluster || self.Cluster == founded:
+	case self.Cluster == founded || h.from.Cluster == founded:
+		return refuse(WrongCluster, "node %s belongs to %s and node %s to %s; if it is just joining, this settles itself in a moment",
+			self.Node, clusterName(self.Cluster), h.from.Node, clusterName(h.from.Cluster))
+	case h.from.Cluster != self.Cluster:
 		return refuse(WrongCluster, "node %s belongs to %s and node %s to %s; join them, or give one of them another data directory",
 			self.Node, clusterName(self.Cluster), h.from.Node, clusterName(h.from.Cluster))
 	case h.class == classQuestion:
