@@ -21,23 +21,26 @@ func (v *view) digest() digest {
 	return g
 }
 
-// livingDigest lists the copies of the states of living servers, which is what
-// servers compare. The others may well differ for as long as they are kept,
-// because who joins late never hears of them.
-func (v *view) livingDigest() digest {
-	return slices.DeleteFunc(v.digest(), func(e digestEntry) bool {
-		m := v.members[e.name]
-		return m == nil || !m.alive || m.foreign
-	})
+// comparedDigest lists the copies that servers compare.
+func (v *view) comparedDigest() digest {
+	return slices.DeleteFunc(v.digest(), func(e digestEntry) bool { return !v.compares(v.members[e.name]) })
+}
+
+// compares reports whether the copy of a server's state is one of those that
+// servers compare: if the server is alive, or was until a moment ago, because
+// not all see its death at the same time. The copies that are older may well
+// differ for as long as they are kept: who joins late never hears of them.
+func (v *view) compares(m *record) bool {
+	return m != nil && !m.foreign && (m.alive || time.Since(m.since) < comparedGrace)
 }
 
 // scope says which states an answer is about.
 type scope int
 
 const (
-	scopeAll    scope = iota // to a digest of all copies
-	scopeLiving              // to a livingDigest
-	scopeAsked               // to a question
+	scopeAll      scope = iota // to a digest of all copies
+	scopeCompared              // to a comparedDigest
+	scopeAsked                 // to a question
 )
 
 // answer sees to it that a server gets what it lacks, and this server's own
@@ -83,7 +86,7 @@ func (v *view) ask(name string) {
 }
 
 // meetMore has this server exchange tables with another one that knows of a
-// living server that is not in the table. memberlist tells everybody about a
+// server that is not in the table. memberlist tells everybody about a
 // server that joins, but when many join at once some are missed, and it may take
 // it half a minute to notice.
 func (v *view) meetMore(whom string, theirs digest) {

@@ -126,12 +126,7 @@ func TestACrowdConverges(t *testing.T) {
 	c.awaitAll(t, c.servers, "every state", func(g *Gossip) bool { return len(g.Live(HasKeys("state", "api/addr"))) == size })
 	t.Logf("everybody knows every state after %v", since(begun))
 
-	<-time.After(2 * time.Second) // what is still being told comes to an end
-	packets, streams := c.packets.Load(), c.streams.Load()
-	<-time.After(*crowdIdle)
-	perSecond := func(bytes int64) int64 { return int64(float64(bytes) / float64(size) / crowdIdle.Seconds()) }
-	packets, streams = perSecond(c.packets.Load()-packets), perSecond(c.streams.Load()-streams)
-	t.Logf("idle for %v, each server sends %d bytes per second: %d in packets, %d over streams", *crowdIdle, packets+streams, packets, streams)
+	c.measureIdle(t)
 	c.say(t, c.servers)
 
 	// The first one, which is the seed, stays.
@@ -141,6 +136,24 @@ func TestACrowdConverges(t *testing.T) {
 	c.awaitAll(t, alive, fmt.Sprintf("%d servers dead", len(dead)), everybody(size-len(dead)))
 	t.Logf("everybody knows that %d servers died after %v", len(dead), since(died))
 	c.say(t, alive)
+}
+
+// measureIdle waits until what memberlist still tells about the start comes to an
+// end, and then counts for a while what the servers send.
+func (c *crowd) measureIdle(t *testing.T) {
+	sent := func(during time.Duration) (packets, streams int64) {
+		packets, streams = c.packets.Load(), c.streams.Load()
+		<-time.After(during)
+		perSecond := func(bytes int64) int64 { return int64(float64(bytes) / float64(len(c.servers)) / during.Seconds()) }
+		return perSecond(c.packets.Load() - packets), perSecond(c.streams.Load() - streams)
+	}
+	for range 60 {
+		if packets, _ := sent(500 * time.Millisecond); packets < 500 {
+			break
+		}
+	}
+	packets, streams := sent(*crowdIdle)
+	t.Logf("idle for %v, each server sends %d bytes per second: %d in packets, %d over streams", *crowdIdle, packets+streams, packets, streams)
 }
 
 // say publishes a key on one of the servers and waits until all of them know it.

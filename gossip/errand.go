@@ -88,9 +88,9 @@ func (v *view) compose(e errand) []byte {
 	m := message{kind: e.kind, cluster: v.own.cluster, sender: v.name}
 	switch e.kind {
 	case messageSummary:
-		m.fingerprint = v.livingDigest().fingerprint()
+		m.fingerprint = v.comparedDigest().fingerprint()
 	case messageDigest:
-		m.digest = v.livingDigest()
+		m.digest = v.comparedDigest()
 	case messageQuestion:
 		m.digest = e.digest
 	case messageAnswer:
@@ -117,7 +117,7 @@ func (v *view) deltasFor(e errand) []delta {
 		switch {
 		case m == nil, r.stamp.compare(have) <= 0:
 			continue
-		case e.scope == scopeAsked && !listed, e.scope == scopeLiving && !listed && !m.alive:
+		case e.scope == scopeAsked && !listed, e.scope == scopeCompared && !listed && !v.compares(m):
 			continue
 		}
 		from := have.version

@@ -61,7 +61,7 @@ func (g *Gossip) rejoin(ctx context.Context, seeds *seedReport) {
 }
 
 // callers is how many of the living call a dead server in each round.
-const callers = 3
+const callers = 2
 
 // someOf picks those of the dead whom this server calls, if living servers do
 // so, itself included. To call somebody who is back costs both a whole exchange

@@ -14,7 +14,7 @@ const (
 	tidyInterval = 5 * time.Second
 	// reportPause is the least time between two looks at the table. When
 	// hundreds of servers start, each of them is a change.
-	reportPause = 100 * time.Millisecond
+	reportPause = time.Second
 )
 
 // reportLoop logs what changes in the view, until ctx ends. The callbacks of

@@ -40,6 +40,9 @@ const (
 	// table. News of a server's state may come a little earlier than the server
 	// itself.
 	strangerGrace = time.Minute
+	// comparedGrace is how long servers compare their copies of the state of a
+	// server that died or left.
+	comparedGrace = time.Minute
 	// askInterval is the least time between two questions to one owner, and
 	// between two claims of a new generation.
 	askInterval = time.Second
@@ -65,11 +68,11 @@ func (v *view) receive(b []byte) {
 	case m.kind == messageQuestion:
 		v.answer(m.sender, m.digest, scopeAsked)
 	case m.kind == messageSummary:
-		if m.fingerprint != v.livingDigest().fingerprint() {
+		if m.fingerprint != v.comparedDigest().fingerprint() {
 			v.send(errand{to: m.sender, kind: messageDigest})
 		}
 	case m.kind == messageDigest:
-		v.answer(m.sender, m.digest, scopeLiving)
+		v.answer(m.sender, m.digest, scopeCompared)
 		v.askForMore(m.sender, m.digest)
 		v.meetMore(m.sender, m.digest)
 	default:

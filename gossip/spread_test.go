@@ -274,9 +274,11 @@ func TestServersThatCompareBecomeEqual(t *testing.T) {
 		if got := carry(t, a, b); !slices.Equal(got, want[:1]) {
 			t.Errorf("messages between equals: %v", got)
 		}
-		// Who is dead is no reason to differ, nor is it told unasked.
+		// Who has been dead for a while is no reason to differ, nor is it told
+		// unasked.
 		a.gone("n4")
 		b.gone("n4")
+		pass(comparedGrace)
 		b.receive(news(stateOf(4, 1, 4, "only", "here", "last", "words")))
 		a.compareWith("n2")
 		b.write(set("mine", "3"))

@@ -58,7 +58,8 @@ const (
 
 // view is the table of servers. The callbacks of memberlist write to it, under
 // memberlist's lock; everybody else reads copies. It never calls memberlist, nor
-// anything else that could wait.
+// anything else that could wait. Methods that do not take the lock are called
+// with it held.
 type view struct {
 	mu        sync.Mutex
 	name      string             // this server's

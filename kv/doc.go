@@ -33,6 +33,28 @@
 // This is why the Raft log may be compacted only up to [State.FlushedIndex]:
 // what lies above it exists on this machine in the Raft log and in memory.
 //
+// # Snapshots
+//
+// A server that is too far behind for the log gets the state instead (§7). A
+// snapshot is a run of records in chunks: all that is replicated, the latest
+// configuration and the record of the last applied entry among it, and nothing
+// that is the sender's own. So what the snapshot contains is written in the
+// snapshot, and the label that goes before it is checked against that.
+//
+// The sender reads it from a picture of the state that later entries do not
+// change ([State.Snapshot]). The receiver writes it into tables, beside its live
+// state ([State.Receive]), and when all of it is on disk it puts those tables in
+// the place of everything it had, in one step of Pebble's: keys, applied index,
+// configuration, and the note that this is an installed snapshot
+// ([State.Install], [State.Installed]). There is no moment at which a crash or a
+// reader would find some of each. Neither side ever holds more than a chunk and
+// a few blocks of a table in memory.
+//
+// A connection that breaks costs nothing, a restart of the receiver at most the
+// table that was being written. The files of a snapshot that is on its way are
+// not the state's: a disk that fails or is full there ends the snapshot, and the
+// server lives.
+//
 // # Reading order
 //
 //	command.go   what clients may ask for, and its binary form
@@ -41,6 +63,13 @@
 //	state.go     opening, flushing and closing the state store
 //	apply.go     the state machine proper: one batch of entries, one Pebble batch
 //	read.go      local reads
+//	chunk.go     a piece of a snapshot on the wire
+//	source.go    taking a snapshot and reading it chunk by chunk
+//	receive.go   where a snapshot that arrives is kept, also across restarts
+//	progress.go  the record of how far it has come
+//	sink.go      checking chunks and making tables of them
+//	install.go   putting a snapshot in the place of the state
+//	readdress.go giving the state to the next incarnation of the cluster
 //	failure.go   what happens when the disk fails underneath
 //	store.go     the client's view: writes and reads
 //	forward.go   carrying a command to the leader, one hop

@@ -51,8 +51,5 @@ func (s *State) readdress(to Identity) error {
 	if err := s.receiver.clear(); err != nil {
 		return err
 	}
-	if err := s.db.Set(identityKey, encodeIdentity(to), pebble.NoSync); err != nil {
-		return err
-	}
-	return s.flush()
+	return s.db.Set(identityKey, encodeIdentity(to), pebble.NoSync) // and Close flushes
 }

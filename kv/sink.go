@@ -101,12 +101,19 @@ func (k *sink) Write(c node.Chunk) error {
 	if c.Offset != k.position.Offset {
 		return fmt.Errorf("kv: the chunk at %d of a snapshot arrives, the one at %d is due", c.Offset, k.position.Offset)
 	}
-	last, due, err := k.examine(c)
+	records, err := openChunk(c)
+	if err != nil {
+		return fmt.Errorf("kv: %w", err)
+	}
+	last, due, err := k.examine(records)
+	if err == nil && last == nil && !c.Last {
+		err = fmt.Errorf("%w: an empty chunk is not the last one", errDamaged)
+	}
 	if err != nil {
 		return fmt.Errorf("kv: %w", err)
 	}
 	if last != nil {
-		if err := k.store(c); err != nil {
+		if err := k.store(records); err != nil {
 			return err
 		}
 		k.position.After = bytes.Clone(last)
@@ -123,11 +130,7 @@ func (k *sink) Write(c node.Chunk) error {
 
 // examine checks a chunk without doing anything, and returns its last key, nil if
 // it is empty, and the records that are due after it.
-func (k *sink) examine(c node.Chunk) (last []byte, due [][]byte, err error) {
-	records, err := openChunk(c)
-	if err != nil {
-		return nil, nil, err
-	}
+func (k *sink) examine(records chunkReader) (last []byte, due [][]byte, err error) {
 	if k.complete && len(records.rest) > 0 {
 		return nil, nil, fmt.Errorf("%w: a chunk follows the last one", errDamaged)
 	}
@@ -170,22 +173,19 @@ func (k *sink) confirm(want, key, record []byte) error {
 }
 
 // store puts the records of an examined chunk into a table.
-func (k *sink) store(c node.Chunk) error {
+func (k *sink) store(records chunkReader) error {
 	if err := k.beginTable(); err != nil {
 		return err
 	}
-	records, err := openChunk(c)
-	for err == nil {
-		var key, record []byte
-		if key, record, err = records.next(); key == nil {
-			break
+	for {
+		key, record, err := records.next()
+		if err == nil && key == nil {
+			return nil
 		}
-		err = errors.Join(err, k.table.Set(key, record))
+		if err := errors.Join(err, k.table.Set(key, record)); err != nil {
+			return k.fail(err)
+		}
 	}
-	if err != nil {
-		return k.fail(err)
-	}
-	return nil
 }
 
 // beginTable makes a table to write to, if there is none. The first one begins

@@ -43,6 +43,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		damaged := bytes.Clone(c.Data)
 		damaged[len(damaged)-1] ^= 1
 		wantError(t, refuses(t, k, "damaged", node.Chunk{Offset: c.Offset, Data: damaged}), ErrCorrupt)
+		wantError(t, refuses(t, k, "empty", chunkOf(c.Offset)), ErrCorrupt)
 		if i > 0 {
 			refuses(t, k, "the one before", all[i-1])
 			moved := node.Chunk{Offset: c.Offset, Data: bytes.Clone(all[i-1].Data)}
@@ -64,6 +65,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		}
 	}
 	extra := chunkOf(k.Position().Offset, "zz")
+	extra.Last = true
 	wantError(t, refuses(t, k, "one after the last", extra), ErrCorrupt)
 	if err := k.Finish(); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"balsa/raft"
 )
@@ -28,7 +27,7 @@ func TestCrashAtEveryPersistPointOfASnapshot(t *testing.T) {
 
 	disk := vfs.NewCrashableMem()
 	recorder := &crashRecorder{disk: disk, rng: rand.New(rand.NewPCG(1, 2))}
-	s := smallTables(mustOpen(t, testOptions(t, errorfs.Wrap(disk, recorder))))
+	s := smallTables(mustOpen(t, testOptions(t, recorder.record())))
 	mustApply(t, s, entries[:before/2])
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -152,7 +153,12 @@ func TestAFailureWhileInstallingIsFatal(t *testing.T) {
 			failed++
 			want = 40
 			wantError(t, err, ErrFailed)
-			wantError(t, <-reported, ErrFailed)
+			select {
+			case err := <-reported:
+				wantError(t, err, ErrFailed)
+			case <-time.After(20 * time.Second):
+				t.Fatal("nobody was told")
+			}
 			_, err := s.Apply(entries[40:41])
 			wantError(t, err, ErrFailed)
 			_, _, err = s.Get([]byte("key1"))

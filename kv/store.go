@@ -136,19 +136,23 @@ func (s *Store) Get(key []byte) (Item, bool, error) {
 // works on any node. It fails like [Store.Get], and with [ErrNoQuorum] when the
 // time is up before a leader has confirmed the read, or [ErrBusy].
 func (s *Store) LinearizableGet(ctx context.Context, key []byte) (Item, bool, error) {
-	return s.getAfter(ctx, key, s.proposer.ReadIndex)
+	return s.confirmedGet(ctx, key, s.proposer.ReadIndex)
 }
 
-// LeaseGet is like LinearizableGet, but trusts the leader's lease instead of
-// asking a majority. That holds as long as no server's clock runs faster than
-// another's by more than the lease's margin, and none stands still, as that of a
-// suspended virtual machine does; see package raft, lease.go.
+// LeaseGet is like [Store.LinearizableGet], but the leader may answer it from its
+// lease, without asking a majority (thesis 6.4.1). It is linearizable only as long
+// as no server's clock runs much faster than another's and none stands still: a
+// leader whose virtual machine was suspended may answer with what is long out of
+// date. It fails like [Store.LinearizableGet].
 func (s *Store) LeaseGet(ctx context.Context, key []byte) (Item, bool, error) {
-	return s.getAfter(ctx, key, s.proposer.LeaseRead)
+	return s.confirmedGet(ctx, key, s.proposer.LeaseRead)
 }
 
-// getAfter reads a key once this node has caught up with what confirm found.
-func (s *Store) getAfter(ctx context.Context, key []byte, confirm func(context.Context) (raft.Index, error)) (Item, bool, error) {
+// confirmedGet reads a key after the node has confirmed that its state is new
+// enough.
+func (s *Store) confirmedGet(
+	ctx context.Context, key []byte, confirm func(context.Context) (raft.Index, error),
+) (Item, bool, error) {
 	if err := checkKey(key); err != nil {
 		return Item{}, false, err
 	}

@@ -22,6 +22,7 @@ type fakeNode struct {
 	answers   []answer
 	proposals int
 	readIndex func(ctx context.Context) (raft.Index, error)
+	leaseRead func(ctx context.Context) (raft.Index, error)
 }
 
 type answer func(ctx context.Context, command []byte) (any, error)
@@ -34,7 +35,7 @@ func (n *fakeNode) Propose(ctx context.Context, command []byte) (any, error) {
 	return next(ctx, command)
 }
 
-func (n *fakeNode) LeaseRead(ctx context.Context) (raft.Index, error) { return n.readIndex(ctx) }
+func (n *fakeNode) LeaseRead(ctx context.Context) (raft.Index, error) { return n.leaseRead(ctx) }
 func (n *fakeNode) ReadIndex(ctx context.Context) (raft.Index, error) { return n.readIndex(ctx) }
 
 // fails answers with an error.
@@ -139,6 +140,7 @@ func TestStoreOnALeader(t *testing.T) {
 func TestTheDoorRefusesWhatIsTooLarge(t *testing.T) {
 	n := &fakeNode{answers: []answer{becomes(applied(1))}}
 	n.readIndex = func(context.Context) (raft.Index, error) { n.proposals++; return 0, nil }
+	n.leaseRead = n.readIndex
 	s := NewStore(openMem(t), n, nil, StoreOptions{MaxValue: 10})
 	ctx := t.Context()
 	large := make([]byte, MaxKey+1)
@@ -150,6 +152,7 @@ func TestTheDoorRefusesWhatIsTooLarge(t *testing.T) {
 		"delete without key":       {func() error { _, err := s.Delete(ctx, []byte{}); return err }, ErrKeyEmpty},
 		"get without key":          {func() error { _, _, err := s.Get(nil); return err }, ErrKeyEmpty},
 		"linearizable without key": {func() error { _, _, err := s.LinearizableGet(ctx, nil); return err }, ErrKeyEmpty},
+		"by lease without key":     {func() error { _, _, err := s.LeaseGet(ctx, nil); return err }, ErrKeyEmpty},
 		"put with large key":       {func() error { _, err := s.Put(ctx, large, nil); return err }, ErrKeyTooLarge},
 		"get with large key":       {func() error { _, _, err := s.Get(large); return err }, ErrKeyTooLarge},
 		"put of large value":       {func() error { _, err := s.Put(ctx, large[:1], large[:11]); return err }, ErrValueTooLarge},
@@ -262,6 +265,22 @@ func TestAWriteSucceedsWhenALeaderIsElectedInTime(t *testing.T) {
 	})
 }
 
+// While it hands its leadership over, a leader takes nothing and knows nobody who
+// would. That passes.
+func TestAWriteWaitsForATransferOfLeadership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNode{answers: []answer{notLeader(raft.None), notLeader(2)}}
+		w := &fakeWire{answers: []wireAnswer{
+			replies(outcome{code: outcomeNotLeader}), replies(outcome{code: outcomeNotLeader, leader: 1}), replies(applied(9)),
+		}}
+		n.answers = append(n.answers, notLeader(raft.None), notLeader(2), notLeader(3))
+		r, err := storeWith(t, n, w).Put(t.Context(), []byte("k"), nil)
+		if err != nil || r.Revision != 9 {
+			t.Errorf("%+v, %v after %d proposals and %v", r, err, n.proposals, w.sentTo)
+		}
+	})
+}
+
 func TestAnEndedContextDoesNothing(t *testing.T) {
 	n := &fakeNode{answers: []answer{becomes(applied(1))}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -340,38 +359,60 @@ func TestTooManyWaitingBytesAreTurnedAway(t *testing.T) {
 	}
 }
 
-func TestALinearizableReadIsServedAfterItsReadIndex(t *testing.T) {
-	state := openMem(t)
-	l := logOf(put("k", "old"), put("k", "new"))
-	mustApply(t, state, l[:1])
-	n := &fakeNode{readIndex: func(ctx context.Context) (raft.Index, error) {
-		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > defaultTimeout {
-			t.Errorf("the read has no time limit")
+// The two reads that a node has to confirm, each by its own method.
+var confirmedReads = map[string]struct {
+	get func(s *Store, ctx context.Context, key []byte) (Item, bool, error)
+	// by makes confirm the answer of the method that belongs to the read, and of
+	// no other.
+	by func(n *fakeNode, confirm func(context.Context) (raft.Index, error))
+}{
+	"linearizable": {
+		(*Store).LinearizableGet,
+		func(n *fakeNode, confirm func(context.Context) (raft.Index, error)) { n.readIndex = confirm },
+	},
+	"by lease": {
+		(*Store).LeaseGet,
+		func(n *fakeNode, confirm func(context.Context) (raft.Index, error)) { n.leaseRead = confirm },
+	},
+}
+
+func TestAConfirmedReadIsServedAfterItsReadIndex(t *testing.T) {
+	for name, read := range confirmedReads {
+		state := openMem(t)
+		l := logOf(put("k", "old"), put("k", "new"))
+		mustApply(t, state, l[:1])
+		n := &fakeNode{}
+		read.by(n, func(ctx context.Context) (raft.Index, error) {
+			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > defaultTimeout {
+				t.Errorf("%s: the read has no time limit", name)
+			}
+			mustApply(t, state, l[1:]) // the node catches up to the read index
+			return 2, nil
+		})
+		item, found, err := read.get(NewStore(state, n, nil, StoreOptions{}), t.Context(), []byte("k"))
+		if err != nil || !found || string(item.Value) != "new" || item.Applied < 2 {
+			t.Errorf("%s: read %+v, %v, %v; want the new value", name, item, found, err)
 		}
-		mustApply(t, state, l[1:]) // the node catches up to the read index
-		return 2, nil
-	}}
-	s := NewStore(state, n, nil, StoreOptions{})
-	item, found, err := s.LinearizableGet(t.Context(), []byte("k"))
-	if err != nil || !found || string(item.Value) != "new" || item.Applied < 2 {
-		t.Errorf("read %+v, %v, %v; want the new value", item, found, err)
 	}
 }
 
-func TestALinearizableReadThatIsNotConfirmedReturnsNothing(t *testing.T) {
-	for said, want := range map[error]error{
-		node.ErrNoQuorum:         ErrNoQuorum,
-		node.ErrBusy:             ErrBusy,
-		node.ErrStopped:          ErrStopped,
-		context.DeadlineExceeded: ErrNoQuorum,
-	} {
-		state := openMem(t)
-		mustApply(t, state, logOf(put("k", "stale")))
-		n := &fakeNode{readIndex: func(context.Context) (raft.Index, error) { return 0, said }}
-		item, found, err := NewStore(state, n, nil, StoreOptions{}).LinearizableGet(t.Context(), []byte("k"))
-		wantError(t, err, want)
-		if found || item.Value != nil {
-			t.Errorf("%v: and yet it returns %+v", said, item)
+func TestAReadThatIsNotConfirmedReturnsNothing(t *testing.T) {
+	for name, read := range confirmedReads {
+		for said, want := range map[error]error{
+			node.ErrNoQuorum:         ErrNoQuorum,
+			node.ErrBusy:             ErrBusy,
+			node.ErrStopped:          ErrStopped,
+			context.DeadlineExceeded: ErrNoQuorum,
+		} {
+			state := openMem(t)
+			mustApply(t, state, logOf(put("k", "stale")))
+			n := &fakeNode{}
+			read.by(n, func(context.Context) (raft.Index, error) { return 0, said })
+			item, found, err := read.get(NewStore(state, n, nil, StoreOptions{}), t.Context(), []byte("k"))
+			wantError(t, err, want)
+			if found || item.Value != nil {
+				t.Errorf("%s, %v: and yet it returns %+v", name, said, item)
+			}
 		}
 	}
 }

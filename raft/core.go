@@ -200,6 +200,7 @@ func New(cfg Config, state InitialState) (*Core, error) {
 	if !c.log.matches(state.Applied) {
 		return nil, fmt.Errorf("%w: the state machine has applied %s, which is not in the log", ErrStateBeyondLog, state.Applied)
 	}
+	c.log.configurationsCommitted(c.commitIndex)
 	c.configurationChanged()
 	c.resetElectionTimer()
 	if c.promiseNoted {

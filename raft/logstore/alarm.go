@@ -43,7 +43,7 @@ func (a *alarm) record(err error) {
 }
 
 // raise records a failure and ends the process. While the store is being opened
-// it instead stops the calling goroutine for good, and [alarm.whileOpening]
+// it instead stops the calling goroutine for good, and [alarm.guard]
 // returns the failure.
 //
 // Pebble's goroutine must be stopped there, because it would try the same thing
@@ -69,12 +69,12 @@ func (a *alarm) err() error {
 	return a.failure
 }
 
-// whileOpening runs open, and waits for its end or for the first failure. After
-// a failure open may never end: it is left behind, and it keeps the lock on the
-// directory until the process ends.
-func (a *alarm) whileOpening(open func() error) error {
+// guard runs what opens or closes the store, and waits for its end or for the
+// first failure. After a failure it may never end: it is left behind, and it keeps
+// the lock on the directory until the process ends.
+func (a *alarm) guard(run func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- open() }()
+	go func() { done <- run() }()
 	select {
 	case err := <-done:
 		return err

@@ -142,9 +142,6 @@ func BenchmarkSaveBesideCompaction(b *testing.B) {
 			before := tableBytes(b, vfs.Default, dir)
 			if compacting {
 				mustCompact(b, s, 1, length-1000)
-				if _, err := s.db.AsyncFlush(); err != nil { // instead of waiting for reclaimDelay
-					b.Fatal(err)
-				}
 			}
 			next := raft.Index(length + 1)
 			latencies := make([]time.Duration, 0, 100_000)

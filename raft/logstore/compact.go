@@ -1,9 +1,6 @@
 package logstore
 
 import (
-	"os"
-	"time"
-	"context"
 	"cmp"
 	"fmt"
 
@@ -18,10 +15,11 @@ import (
 // against, and the configuration that is in force there. It does nothing if the
 // log begins after that entry already.
 //
-// Compact takes no longer for many entries than for few, and does not wait for
-// the disk: until the next Save has written something, a crash may bring back all
-// of the entries, but never only some. Pebble frees the space some time later:
-// see reclaimDelay.
+// All that Compact does is to move the start of the log, which takes no longer
+// for many entries than for few: nothing before it is ever read again, and its
+// space is freed later, see reclaim. Compact does not wait for the disk: until the
+// next Save has written something, a crash may bring back all of the entries, but
+// never only some.
 //
 // Compact panics if the log does not hold the entry: who asks for that has mixed
 // up two logs, or compacts what was never stored.
@@ -49,23 +47,15 @@ func (s *Store) Compact(last raft.EntryID) error {
 
 	s.batch.Reset()
 	s.stageRecord(startKey, encodeEntryID(last))
-	if os.Getenv("REALEXC") != "" {
-		s.start.Store(&last)
-		if err := s.commit(pebble.Sync); err != nil { return err }
-		b := time.Now()
-		err := s.db.Excise(context.Background(), pebble.KeyRange{Start: indexKey(entryPrefix, 0), End: indexKey(entryPrefix, last.Index+1)})
-		if d := time.Since(b); d > exmax { exmax = d }
-		return err
-	}
-	s.stageRangeDeletion(entryPrefix, start.Index+1, last.Index+1)
 	if oldest < inForce {
 		s.stageRangeDeletion(configurationPrefix, oldest, inForce)
 	}
-	// Before the commit: a reader that misses an entry then knows why. Some are
-	// turned away a moment too soon, which does no harm; to keep readers out, as
-	// a truncation does, would be to wait for those that are in.
+	if err := s.commit(pebble.NoSync); err != nil {
+		return err
+	}
 	s.start.Store(&last)
-	return s.commit(pebble.NoSync)
+	s.wakeReclaimer()
+	return nil
 }
 
 // holds reports whether the log holds an entry with this index and term, or
@@ -103,5 +93,3 @@ func (s *Store) configurationsUpTo(i raft.Index) (oldest, inForce raft.Index, er
 	}
 	return oldest, inForce, s.readError(0, err)
 }
-
-var exmax time.Duration

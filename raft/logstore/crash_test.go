@@ -74,6 +74,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 		if i%4 == 2 {
 			id := h.compaction()
 			r.step(func(s *Store) error { return s.Compact(id) })
+			r.step(func(s *Store) error { return s.reclaim(0) })
 		}
 		if i%8 == 3 {
 			r.step(func(s *Store) error { return s.db.Flush() })

@@ -29,15 +29,15 @@ func (s *Store) Entries(first, last raft.Index, maxBytes int) ([]raft.Entry, err
 	}
 	entries, err := s.readEntries(first, min(last, stored), maxBytes)
 	if err != nil && first <= s.start.Load().Index {
-		// A compaction came in between. It moves start before it removes the
-		// entries, so what is missing here is known to be by now.
+		// It was removed in the meantime: only after start has moved on does the
+		// reclaimer free the space.
 		return nil, nil
 	}
 	return entries, err
 }
 
 // readEntries reads entries that are known to be stored. The caller holds reading
-// or writing. If a compaction removes some of them before they can be read, the
+// or writing. If the reclaimer removes some of them before they can be read, the
 // first one is among those, and is reported as missing.
 func (s *Store) readEntries(first, last raft.Index, maxBytes int) ([]raft.Entry, error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{

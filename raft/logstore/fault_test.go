@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -58,7 +57,7 @@ func TestNothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
 func failOneSync(t *testing.T, n int64, fatal func(message string)) bool {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
-	s, err := Open(testDir, Options{NodeID: 1, FS: failNthSync(disk, n), Fatal: fatal, reclaimAfter: time.Hour})
+	s, err := Open(testDir, Options{NodeID: 1, FS: failNthSync(disk, n), Fatal: fatal})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,10 @@ package logstore
 
 import (
 	"bytes"
-	"os"
-	"strconv"
 	"context"
 	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -18,9 +15,8 @@ import (
 // what is not flushed yet (usually two of them), blockCache for what is read
 // back, and maxBatch for the batch that is kept for the next Save.
 //
-// The memtables are large because the entries of a log do not live long. What
-// is truncated or compacted before its memtable is flushed is never written a
-// second time.
+// On disk, the write-ahead logs take up to (memTables+2) * memTableSize for good:
+// they are used again.
 const (
 	memTableSize = 32 << 20
 	memTables    = 4
@@ -34,14 +30,12 @@ const (
 	blockSize = 32 << 10
 	// tableSize is the size of the files that a flush makes.
 	tableSize = 16 << 20
+	// flushesToMerge is after how many flushes Pebble merges what they have made.
+	// It is many because the entries need it never: they are written in order, and
+	// their files do not overlap. Only the few other keys do, and when it merges
+	// those, Pebble takes the entries along.
+	flushesToMerge = 16
 )
-
-// reclaimDelay is how long after a compaction Pebble begins to free what it has
-// removed, at the latest. Nothing is freed as long as the removal is in a
-// memtable only, and one that is filled slowly would not be flushed for hours.
-// Where it is filled more quickly than this, the delay changes nothing; it is
-// not shorter because what is compacted in memory need not be written at all.
-const reclaimDelay = 10 * time.Second
 
 // pebbleOptions returns how Pebble is set up for a log.
 func pebbleOptions(fs vfs.FS, lock *pebble.Lock, log *slog.Logger, a *alarm) *pebble.Options {
@@ -59,12 +53,16 @@ func pebbleOptions(fs vfs.FS, lock *pebble.Lock, log *slog.Logger, a *alarm) *pe
 		MemTableStopWritesThreshold: memTables,
 		MaxOpenFiles:                maxOpenFiles,
 	}
-	if os.Getenv("SPAN") != "" {
-		o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare, pebble.KeyRange{Start: []byte{entryPrefix}, End: prefixEnd(entryPrefix)}, pebble.SpanPolicy{})
-	}
-	if os.Getenv("EXC") != "" { o.Experimental.EnableDeleteOnlyCompactionExcises = func() bool { return true } }
-	if v := os.Getenv("L0"); v != "" { o.L0CompactionThreshold, _ = strconv.Atoi(v) }
-	if v := os.Getenv("LB"); v != "" { n, _ := strconv.Atoi(v); o.LBaseMaxBytes = int64(n)<<20 }
+	// Table files hold either entries or something else. The other keys are before
+	// and after all entries: a file that holds some of them, too, would overlap
+	// the entries of every other file, and Pebble would merge them all the time.
+	entries := pebble.KeyRange{Start: []byte{entryPrefix}, End: prefixEnd(entryPrefix)}
+	o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare, entries, pebble.SpanPolicy{})
+	// Statistics of the files serve to free space, which the reclaimer does. To
+	// collect them, Pebble would read the files in the background.
+	o.DisableTableStats = true
+	o.L0CompactionThreshold = flushesToMerge
+	o.L0StopWritesThreshold = 4 * flushesToMerge
 	o.Levels[0].BlockSize = blockSize
 	o.TargetFileSizes[0] = tableSize
 	// Compression costs more time than it saves for data that is written once,

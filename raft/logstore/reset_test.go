@@ -152,12 +152,12 @@ func TestReadDuringAReset(t *testing.T) {
 	}()
 	<-syncing
 	for deadline := time.Now().Add(time.Minute); ; {
-		_, closer, err := s.db.Get(indexKey(entryPrefix, 5))
+		_, closer, err := s.db.Get(indexKey(entryPrefix, 18))
 		if errors.Is(err, pebble.ErrNotFound) {
 			break
 		}
 		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("entry 5 does not disappear: %v", err)
+			t.Fatalf("entry 18 does not disappear: %v", err)
 		}
 		if err := closer.Close(); err != nil {
 			t.Fatal(err)

@@ -95,7 +95,7 @@ func (s *Store) stageReset(snapshot *raft.Snapshot, hs raft.HardState, x *extent
 	case c.Index == 0 || c.Index > start.Index:
 		panic(fmt.Sprintf("logstore: snapshot of entry %s with the configuration of entry %d", start, c.Index))
 	}
-	if false {
+	if start.Index < x.last {
 		s.stageRangeDeletion(entryPrefix, start.Index+1, x.last+1)
 	}
 	s.stageRangeDeletion(configurationPrefix, 0, x.last+1)

@@ -165,7 +165,7 @@ type randomRun struct {
 }
 
 func (r *randomRun) step() {
-	switch r.h.rng.IntN(12) {
+	switch r.h.rng.IntN(14) {
 	case 0:
 		r.s, r.unsynced = reopen(r.t, r.s, r.fs), nil
 	case 1:
@@ -174,8 +174,12 @@ func (r *randomRun) step() {
 		}
 		r.unsynced = nil
 	case 2:
+		if err := r.s.reclaim(0); err != nil {
+			r.t.Fatal(err)
+		}
+	case 3:
 		r.crash()
-	case 3, 4, 5:
+	case 4, 5, 6:
 		r.unsynced = append(r.unsynced, r.h.model)
 		if err := r.s.Compact(r.h.compaction()); err != nil {
 			r.t.Fatal(err)

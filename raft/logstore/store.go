@@ -1,7 +1,6 @@
 package logstore
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -34,10 +32,6 @@ type Options struct {
 	Fatal func(message string)
 	// FS replaces the operating system's file system, in tests.
 	FS vfs.FS
-
-	// reclaimAfter replaces reclaimDelay, in tests that go on after a failure:
-	// Pebble does not survive a flush then.
-	reclaimAfter time.Duration
 }
 
 // Store is the durable log, hard state and identity of one node. Its methods
@@ -68,6 +62,12 @@ type Store struct {
 	// up to last, unless start moves on meanwhile.
 	start atomic.Pointer[raft.EntryID]
 	last  atomic.Uint64
+
+	// flushed is the index of the last entry that is in a table file; that one and
+	// those before it are not in memtables any more.
+	flushed atomic.Uint64
+	// wake wakes the reclaimer, stopReclaimer ends it.
+	wake, stopReclaimer, reclaimerDone chan struct{}
 }
 
 var _ node.LogStore = (*Store)(nil)
@@ -95,16 +95,19 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 	}
 
-	s := &Store{dir: dir, alarm: newAlarm(dir)}
+	s := &Store{
+		dir: dir, alarm: newAlarm(dir),
+		wake: make(chan struct{}, 1), stopReclaimer: make(chan struct{}), reclaimerDone: make(chan struct{}),
+	}
 	files, closer := watchDisk(opts.FS, log, s.alarm)
 	s.fs = closer
-	err := s.alarm.whileOpening(func() error {
+	err := s.alarm.guard(func() error {
 		var err error
 		if s.lock, err = lockDirectory(dir, files); err != nil {
 			return errors.Join(err, s.fs.Close())
 		}
 		o := pebbleOptions(files, s.lock, log, s.alarm)
-		o.FlushDelayDeleteRange = cmp.Or(opts.reclaimAfter, reclaimDelay)
+		o.AddEventListener(pebble.EventListener{FlushEnd: s.noteFlush})
 		if err = s.open(o, opts.NodeID); err != nil {
 			return errors.Join(err, s.lock.Close(), s.fs.Close())
 		}
@@ -116,6 +119,8 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the log store: %w", err)
 	}
+	go s.reclaimer()
+	s.wakeReclaimer()
 	return s, nil
 }
 
@@ -255,17 +260,17 @@ func (s *Store) create(node raft.NodeID) error {
 }
 
 // findEnd finds the last entry and checks that the first one is where it must
-// be.
+// be. What is stored from before the start of the log is none of it.
 func (s *Store) findEnd() error {
+	start := s.start.Load().Index
 	it, err := s.db.NewIter(&pebble.IterOptions{
-		LowerBound: []byte{entryPrefix}, UpperBound: prefixEnd(entryPrefix),
+		LowerBound: indexKey(entryPrefix, start+1), UpperBound: prefixEnd(entryPrefix),
 	})
 	if err != nil {
 		return s.readError(0, err)
 	}
 	defer it.Close()
 
-	start := s.start.Load().Index
 	s.last.Store(uint64(start))
 	if it.First() {
 		first, err := indexOf(it.Key())
@@ -286,6 +291,8 @@ func (s *Store) findEnd() error {
 	if err := it.Error(); err != nil {
 		return s.readError(0, err)
 	}
+	// Pebble flushes what it finds in the write-ahead log when it opens.
+	s.flushed.Store(s.last.Load())
 	return nil
 }
 
@@ -323,6 +330,21 @@ func mustReadRecord[T any](s *Store, key []byte, decode func([]byte) (T, error))
 // it is, locked, for the end of the process to clean up; Close then returns
 // what failed.
 func (s *Store) Close() error {
+	if err := s.end(); err != nil {
+		return err
+	}
+	close(s.stopReclaimer)
+	select {
+	case <-s.reclaimerDone:
+	case <-s.alarm.raised: // it may wait for something that has failed
+		return s.alarm.err()
+	}
+	return errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
+}
+
+// end waits for calls that are under way and lets no more of them begin. It
+// returns why the store cannot be closed.
+func (s *Store) end() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.reading.Lock()
@@ -331,8 +353,5 @@ func (s *Store) Close() error {
 		return ErrClosed
 	}
 	s.closed = true
-	if err := s.alarm.err(); err != nil {
-		return err
-	}
-	return errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
+	return s.alarm.err()
 }

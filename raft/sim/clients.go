@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"maps"
+	"slices"
+
 	"balsa/raft"
 )
 
@@ -46,8 +49,12 @@ type read struct {
 	index raft.Index
 }
 
-// thinks makes a client pause before it asks again.
+// thinks makes a client pause before it asks again. Client 0, the simulation, asks
+// when it wants to.
 func (c *client) thinks() {
+	if c.number == 0 {
+		return
+	}
 	c.w.at(c.w.now+c.w.clientRandom.around(c.w.options.Workload.ThinkTicks), c.ask)
 }
 
@@ -65,7 +72,7 @@ func (c *client) ask() {
 			likesLeaders = 0.7 // whoever still believes it leads
 		}
 	}
-	n := pick(w.clientRandom, w.nodes...)
+	n := pick(w.clientRandom, w.members()...)
 	if leaders := w.leaders(); len(leaders) > 0 && w.clientRandom.chance(likesLeaders) {
 		n = pick(w.clientRandom, leaders...)
 	}
@@ -175,11 +182,11 @@ func (n *node) resolve(e raft.Entry) {
 // covered gives up on the proposals whose entries are part of a snapshot: whether
 // it was they that took effect cannot be told any more.
 func (n *node) covered(last raft.Index) {
-	for i, proposals := range n.proposed {
+	for _, i := range slices.Sorted(maps.Keys(n.proposed)) {
 		if i > last {
-			continue
+			break
 		}
-		for _, p := range proposals {
+		for _, p := range n.proposed[i] {
 			n.w.close(p.request, Unknown)
 		}
 		delete(n.proposed, i)

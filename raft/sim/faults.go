@@ -38,6 +38,7 @@ func (w *world) scheduleFaults() {
 	})
 	w.repeatedly(f.ChangeEvery, w.changeMembers)
 	w.repeatedly(f.TransferEvery, w.transferLeadership)
+	w.repeatedly(f.LeaseAttackEvery, w.attackLease)
 	w.repeatedly(f.WipeEvery, func() { w.wipe(w.someNode()) })
 	w.repeatedly(f.FalseHintEvery, func() {
 		if n, other := w.someNode(), w.someNode(); n.up && n != other {

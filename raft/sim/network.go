@@ -77,19 +77,15 @@ func (net *network) delayed(from, to *node, extra Time, arrives func()) {
 }
 
 // connects reports whether two servers talk to each other: when their processes
-// meet, each says which disk it has, and each may refuse the other (thesis 3.8).
+// meet, each says who it is, and each refuses one that it knows to be removed.
 func (net *network) connects(from, to *node) bool {
 	return from.admits(to) && (!to.up || to.admits(from))
 }
 
-// admits reports whether a server talks to another one: not if the other's disk
-// is not the one that was admitted under its id, and not if it was removed.
 func (n *node) admits(peer *node) bool {
 	latest := n.core.Configuration()
-	if m, known := latest.Configuration.Member(peer.id); known {
-		return peer.is(m)
-	}
-	return latest.Index > n.core.CommitIndex() || !latest.Configuration.WasRemoved(peer.id, peer.instance)
+	_, member := latest.Configuration.Member(peer.id)
+	return member || latest.Index > n.core.CommitIndex() || !latest.Configuration.WasRemoved(peer.id, peer.instance)
 }
 
 // encoded passes some of the messages through their binary form.

@@ -102,7 +102,7 @@ func (n *node) start() {
 	n.applying, n.install, n.compacted = false, installation{}, raft.EntryID{}
 	n.inbox, n.proposed, n.asked, n.confirmed = nil, map[raft.Index][]*proposal{}, map[uint64]*read{}, nil
 	cfg := *n.w.options.Core
-	cfg.ID = n.id
+	cfg.ID, cfg.Instance = n.id, n.instance
 	cfg.Random = n.random.IntN
 	cfg.Trace = n.trace
 	n.view = newView(n)
@@ -183,7 +183,7 @@ func (n *node) wakeDelay() Time {
 func (n *node) wake() {
 	inbox := n.inbox
 	n.inbox, n.waking = nil, false
-	n.view.turn()
+	n.view.turn(n.core)
 	n.core.SetClock(n.localTime())
 	for len(inbox) > 0 {
 		if inbox[0].proposal == nil {

@@ -12,9 +12,13 @@ import (
 type Options struct {
 	// Seed decides all that is left to chance.
 	Seed uint64
-	// Nodes is the size of the cluster: 1 to 9. If it is zero the seed decides
-	// between 1, 2, 3, 5 and 7.
+	// Nodes is how many servers found the cluster: 1 to 9. If it is zero the seed
+	// decides between 1, 2, 3, 5 and 7.
 	Nodes int
+	// Pool is how many servers there are in all, founders and others, which may
+	// become members: up to 9. If it is zero the seed decides; without changes of
+	// members there are no others.
+	Pool int
 	// Ticks is how long faults happen, in ticks of a correct clock. Default
 	// 1500. Recovery takes place after that: see [Run].
 	Ticks int
@@ -35,7 +39,7 @@ type Options struct {
 	TraceLength int
 }
 
-// MaxNodes bounds the cluster of a simulation, MaxKeys the keys of its clients.
+// MaxNodes bounds the servers of a simulation, MaxKeys the keys of its clients.
 const (
 	MaxNodes = 9
 	MaxKeys  = 256
@@ -70,7 +74,8 @@ type Faults struct {
 	CrashEvery, DownTicks int
 	// CrashPoint is the probability of a crash at each of the points where it
 	// matters: before and after each write, each message and each application.
-	CrashPoint float64
+	// InstallCrash is that at each point of the installation of a snapshot.
+	CrashPoint, InstallCrash float64
 	// PowerLossEvery is how often all nodes crash at once.
 	PowerLossEvery int
 	// PauseEvery and PauseTicks are how often a process stops and later goes on
@@ -90,8 +95,36 @@ type Faults struct {
 	// after a crash. Zero means that every application is flushed.
 	FlushEvery int
 
-	// ClockDrift lets clocks run at rates between one half and double.
-	ClockDrift bool
+	// CompactEvery is how often a node forgets a part of its log that its state
+	// machine has on disk, and Brutal the probability that it is all of it.
+	CompactEvery int
+	Brutal       float64
+	// DiskFullEvery and DiskFullTicks are how often a node has no room for a
+	// snapshot that arrives, and for how long on average.
+	DiskFullEvery, DiskFullTicks int
+	// ReportTicks is the longest time that a core waits to hear that the sending
+	// of a snapshot has ended.
+	ReportTicks int
+
+	// ChangeEvery is how often an operator asks for a change of members, Lies the
+	// probability that what it believes about the servers is wrong.
+	ChangeEvery int
+	Lies        float64
+	// WipeEvery is how often a server loses its disk and starts with an empty one.
+	WipeEvery int
+	// TransferEvery is how often an operator asks for a transfer of leadership.
+	// OrderTicks is how late the order to the successor can be.
+	TransferEvery, OrderTicks int
+
+	// SlowestClock and FastestClock are the rates between which clocks run, and
+	// ticks with them. If they are zero, clocks are nearly right.
+	SlowestClock, FastestClock float64
+	// LeaseAttackEvery is how often somebody tries to get a leader replaced while it
+	// has a lease.
+	LeaseAttackEvery int
+	// QuickRestart is the probability that a node that has crashed is back within
+	// a tick.
+	QuickRestart float64
 	// TrueHints is the probability that a node is told when the connection to
 	// another breaks. FalseHintEvery is how often one is told so by mistake.
 	TrueHints      float64
@@ -107,8 +140,9 @@ type Workload struct {
 	Clients int
 	// Keys is how many keys they use.
 	Keys int
-	// Reads is the fraction of operations that are reads.
-	Reads float64
+	// Reads is the fraction of operations that are reads, LeaseReads the fraction
+	// of the reads that are content with the leader's lease.
+	Reads, LeaseReads float64
 	// ThinkTicks is the mean pause between two operations of a client.
 	ThinkTicks int
 	// MaxPadding is the largest number of bytes that a command carries beside
@@ -122,7 +156,7 @@ func (o Options) withDefaults() (Options, error) {
 	// The seed decides everything first, so that setting one thing by hand
 	// leaves the others as they were.
 	nodes, core, workload := pick(r, 1, 2, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5, 7), randomCore(r), randomWorkload(r)
-	faults := randomFaults(r, core.ElectionTicks)
+	faults, others := randomFaults(r, core), 1+r.IntN(5)
 	if o.Nodes == 0 {
 		o.Nodes = nodes
 	}
@@ -143,6 +177,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Workload == nil {
 		o.Workload = &workload
 	}
+	if o.Pool == 0 {
+		o.Pool = o.Nodes
+		if o.Faults.ChangeEvery > 0 {
+			o.Pool = min(max(o.Nodes, MaxNodes), o.Nodes+others)
+		}
+	}
 	if o.Ticks == 0 {
 		o.Ticks = 1500
 	}
@@ -156,6 +196,8 @@ func (o Options) validate() error {
 	switch {
 	case o.Nodes < 1 || o.Nodes > MaxNodes:
 		return fmt.Errorf("sim: a cluster of %d nodes; 1 to %d can be simulated", o.Nodes, MaxNodes)
+	case o.Pool < o.Nodes || o.Pool > MaxNodes:
+		return fmt.Errorf("sim: %d servers for a cluster of %d nodes; there can be %d to %d", o.Pool, o.Nodes, o.Nodes, MaxNodes)
 	case o.Ticks < 0 || o.TraceLength < 0:
 		return fmt.Errorf("sim: %d ticks, a trace of %d events; neither can be negative", o.Ticks, o.TraceLength)
 	case o.Workload.Clients > 0 && (o.Workload.Keys < 1 || o.Workload.Keys > MaxKeys):
@@ -174,6 +216,9 @@ func (o Options) repeat() string {
 	if o.Nodes != 0 {
 		command += fmt.Sprintf(" -nodes=%d", o.Nodes)
 	}
+	if o.Pool != 0 {
+		command += fmt.Sprintf(" -pool=%d", o.Pool)
+	}
 	if o.Ticks != 0 {
 		command += fmt.Sprintf(" -ticks=%d", o.Ticks)
 	}
@@ -182,104 +227,3 @@ func (o Options) repeat() string {
 	}
 	return command
 }
-
-// randomCore draws limits that are small enough to be reached: one entry in a
-// message, one message in the window, nothing kept in memory.
-func randomCore(r random) raft.Config {
-	cfg := raft.Config{
-		MaxMessageBytes:     pick(r, 1, 60, 200, 1000, 0),
-		MaxWindowMessages:   pick(r, 1, 2, 3, 8, 0),
-		MaxWindowBytes:      pick(r, 1, 100, 1000, 0),
-		MaxUncommittedBytes: pick(r, 100, 1000, 0),
-		MaxApplyBytes:       pick(r, 1, 100, 1000, 0),
-		CacheBytes:          pick(r, 1, 50, 500, 5000, 0),
-	}
-	cfg.ElectionTicks = pick(r, 10, 10, 10, 20)
-	cfg.HeartbeatTicks = pick(r, cfg.ElectionTicks/10, cfg.ElectionTicks/5, cfg.ElectionTicks/2)
-	return cfg
-}
-
-func randomWorkload(r random) Workload {
-	return Workload{
-		Clients:    1 + r.IntN(8),
-		Keys:       1 + r.IntN(5),
-		Reads:      pick(r, 0.2, 0.5, 0.8),
-		ThinkTicks: pick(r, 1, 1, 3, 10),
-		MaxPadding: pick(r, 0, 20, 200),
-	}
-}
-
-// randomFaults draws which faults a run has. Half of the kinds are missing on
-// average. How often they happen and how long they last is measured in the
-// shortest election timeout, e: what matters is whether an election fits in.
-func randomFaults(r random, e int) Faults {
-	f := Faults{MaxDelay: pick(r, Tick/4, Tick, 2*Tick), DownTicks: pick(r, e/3, e, 4*e)}
-	enabled := func() bool { return r.IntN(2) == 0 }
-	if enabled() {
-		f.Loss = pick(r, 0.01, 0.05, 0.2)
-	}
-	if enabled() {
-		f.Duplicate, f.DuplicateTicks = pick(r, 0.01, 0.1, 0.3), pick(r, 1, 2*e, 6*e, 15*e)
-	}
-	if enabled() {
-		f.Late, f.LateTicks = pick(r, 0.01, 0.05, 0.2), pick(r, e/2, 2*e, 5*e, 15*e)
-	}
-	if enabled() {
-		f.PartitionEvery, f.PartitionTicks = pick(r, 3*e, 8*e, 20*e), pick(r, e, 3*e, 8*e)
-	}
-	if enabled() {
-		f.ClogEvery, f.ClogTicks = pick(r, 2*e, 6*e, 15*e), pick(r, e, 4*e, 10*e)
-	}
-	if enabled() {
-		f.CrashEvery = pick(r, 5*e, 15*e, 40*e)
-	}
-	if enabled() {
-		f.CrashPoint = pick(r, 0.0005, 0.002, 0.005)
-	}
-	if enabled() {
-		if enabled() { // rarer than the others
-			f.PowerLossEvery = pick(r, 20*e, 50*e)
-		}
-	}
-	if enabled() {
-		f.PauseEvery, f.PauseTicks = pick(r, 5*e, 15*e), pick(r, e/2, 3*e, 8*e)
-	}
-	if enabled() {
-		f.LeaderFall = pick(r, 0.3, 0.6, 0.9)
-	}
-	if enabled() {
-		f.DiskTicks = pick(r, 1, e/2, 2*e, 4*e)
-	}
-	if enabled() {
-		f.ApplyTicks, f.LoadTicks = pick(r, 1, e/2, 3*e), pick(r, 1, e/2, 3*e)
-	}
-	if enabled() {
-		f.FlushEvery = pick(r, 3, 20, 100)
-	}
-	f.ClockDrift = enabled()
-	if enabled() {
-		f.TrueHints = pick(r, 0.3, 1)
-	}
-	if enabled() {
-		f.FalseHintEvery = pick(r, 2*e, 10*e)
-	}
-	if enabled() {
-		f.MaxWake = pick(r, Tick/10, Tick, ticks(e/2), ticks(2*e))
-	}
-	return f
-}
-
-// aftermath is how long after the end of the faults something that they have
-// delayed can still arrive, or a process that they have stopped goes on.
-func (o Options) aftermath() Time {
-	f := o.Faults
-	longest := max(f.LateTicks, f.DuplicateTicks, 2*f.ClogTicks, 2*f.PauseTicks, f.DiskTicks, f.ApplyTicks, f.LoadTicks)
-	if f.LeaderFall > 0 {
-		longest = max(longest, 2*o.fallTicks())
-	}
-	return ticks(longest) + f.MaxDelay + f.MaxWake
-}
-
-// fallTicks is for how long, on average, a new leader that falls is stopped or
-// cut off: long enough for another to be elected.
-func (o Options) fallTicks() int { return max(2*o.Core.ElectionTicks, o.Faults.DownTicks) }

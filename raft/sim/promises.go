@@ -20,6 +20,9 @@ func (o *oracle) sent(n *node, m raft.Message) {
 		if !body.PreVote && !movedOn && durable.VotedFor != n.id {
 			o.violated("Vote Durability", "%s sends %s, its durable vote is for %s", n.id, m, durable.VotedFor)
 		}
+		if body.Transfer && !o.orders[order{n.id, m.Term - 1}] {
+			o.violated("Transfer", "%s sends %s, but no leader of the term before has told it to", n.id, m)
+		}
 	case *raft.RequestVoteReply:
 		if body.Granted && !body.PreVote {
 			o.voted(n, m, movedOn || durable.VotedFor == m.To)
@@ -34,14 +37,16 @@ func (o *oracle) sent(n *node, m raft.Message) {
 			o.violated("State Machine Safety", "%s sends %s, only %d is committed", n.id, m, o.committed())
 		}
 	case *raft.AppendEntriesReply:
-		if body.Success && !movedOn && n.disk.log.last() < body.MatchIndex {
-			o.violated("Durability", "%s sends %s, its disk ends at %d", n.id, m, n.disk.log.last())
+		if last := n.survives().log.last(); body.Success && !movedOn && last < body.MatchIndex {
+			o.violated("Durability", "%s sends %s, its disk ends at %d", n.id, m, last)
 		}
 		if body.Round > o.rounds[m.Term] {
 			o.violated("Confirmation", "%s sends %s, but the newest round of term %d is %d", n.id, m, m.Term, o.rounds[m.Term])
 		}
 	case *raft.ReadIndexReply:
 		o.confirmedRead(n, body.ID, body.Index)
+	case *raft.TimeoutNow:
+		o.sentOrder(n, m)
 	}
 }
 
@@ -68,7 +73,7 @@ func (o *oracle) voted(n *node, m raft.Message, durable bool) {
 	if !durable {
 		o.violated("Vote Durability", "%s sends %s, its durable vote is for %s", n.id, m, n.disk.hardState.VotedFor)
 	}
-	key := ballot{n.id, m.Term}
+	key := ballot{n.instance, m.Term}
 	if other, voted := o.votes[key]; voted && other != m.To {
 		o.violated("One Vote", "%s sends %s, but has voted for %s in that term", n.id, m, other)
 	}
@@ -86,7 +91,11 @@ func (o *oracle) becomesDurable(n *node, w *raft.Write) {
 	case w.HardState.CurrentTerm == old.CurrentTerm && old.VotedFor != raft.None && w.HardState.VotedFor != old.VotedFor:
 		o.violated("One Vote", "the durable vote of %s in term %d changes from %s to %s", n.id, old.CurrentTerm, old.VotedFor, w.HardState.VotedFor)
 	}
-	if i := w.TruncateFrom; i != 0 && i <= n.disk.log.last() && o.isCommitted(i, n.disk.log.at(i).chain) {
+	log := &n.disk.log
+	if w.Reset != nil && log.last() > w.Reset.Last.Index && o.holds(log, w.Reset.Last.Index, o.resetChain(w)) {
+		o.violated("Snapshots", "%s drops the log after snapshot %s, which is the beginning of it", n.id, w.Reset)
+	}
+	if i := w.TruncateFrom; i > log.start.Index && i <= log.last() && o.isCommitted(i, log.at(i).chain) {
 		o.removesCommitted(n, i)
 	}
 }
@@ -94,16 +103,14 @@ func (o *oracle) becomesDurable(n *node, w *raft.Write) {
 // removesCommitted judges a disk that is about to remove a committed entry. That
 // is no error in itself: a server that has missed everything since may hold the
 // entry by chance, from an earlier leader, and have it replaced by another
-// earlier leader's before it hears of the one who committed it. But the majority
+// earlier leader's before it hears of the one who committed it. But the quorum
 // that made it committed never does so.
 func (o *oracle) removesCommitted(n *node, i raft.Index) {
-	last, chain := o.committed(), o.committedChain()
-	holders := o.holders(last, chain)
-	if n.disk.log.holds(last, chain) {
-		holders--
+	id, log := n.disk.log.id(i), n.disk.log
+	n.disk.log = log.clone()
+	if err := n.disk.log.write(&raft.Write{TruncateFrom: i}, 0); err != nil {
+		o.violated("Durability", "the disk of %s: %v", n.id, err)
 	}
-	if holders <= len(o.w.nodes)/2 {
-		o.violated("Durability", "%s removes the committed entry %s from its disk; %d disks still hold all that is committed",
-			n.id, n.disk.log.at(i).entry.ID(), holders)
-	}
+	o.stillHeld(" when " + n.id.String() + " removes " + id.String())
+	n.disk.log = log
 }

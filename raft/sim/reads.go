@@ -9,15 +9,15 @@ import (
 // The oracle's judgement of reads (thesis 6.4).
 
 // confirmations is what a leader may conclude from the replies that it got in
-// its term: when a majority has answered a message that left after a read
-// arrived, no later leader had committed anything when the read arrived.
+// its term: when a quorum has answered a message that left after a read arrived,
+// no later leader had committed anything when the read arrived.
 type confirmations struct {
-	// echoed is the newest round that each node has echoed.
-	echoed [MaxNodes]uint64
+	// echoed is the newest round that each disk's server has echoed.
+	echoed map[raft.InstanceID]uint64
 	// begun says at which step of the simulation messages of a round first left.
 	begun []begunRound
-	// arrived says at which step the core was first told of a read.
-	arrived map[uint64]int
+	// arrived says when the core was first told of a read.
+	arrived map[uint64]arrival
 }
 
 type begunRound struct {
@@ -25,7 +25,16 @@ type begunRound struct {
 	step  int
 }
 
-func newConfirmations() confirmations { return confirmations{arrived: map[uint64]int{}} }
+// arrival is the step at which a read arrived, and whether a lease is good enough
+// for it.
+type arrival struct {
+	step    int
+	byLease bool
+}
+
+func newConfirmations() confirmations {
+	return confirmations{echoed: map[raft.InstanceID]uint64{}, arrived: map[uint64]arrival{}}
+}
 
 func (c *confirmations) begins(round uint64, step int) {
 	if n := len(c.begun); n == 0 || c.begun[n-1].round < round {
@@ -33,55 +42,67 @@ func (c *confirmations) begins(round uint64, step int) {
 	}
 }
 
-func (c *confirmations) arrives(read uint64, step int) {
+func (c *confirmations) echoes(from raft.InstanceID, round uint64) {
+	c.echoed[from] = max(c.echoed[from], round)
+}
+
+func (c *confirmations) arrives(read uint64, step int, byLease bool) {
 	if _, known := c.arrived[read]; !known {
-		c.arrived[read] = step
+		c.arrived[read] = arrival{step, byLease}
 	}
 }
 
-// newest returns the step at which the newest round began that a majority has
-// echoed. The leader itself needs to echo nothing.
-func (c *confirmations) newest(leader raft.NodeID, nodes int) int {
-	var others []uint64
-	for i, round := range c.echoed[:nodes] {
-		if raft.NodeID(i+1) != leader {
-			others = append(others, round)
-		}
-	}
-	slices.Sort(others)
-	// A majority of n is the leader and n/2 others.
-	round := others[len(others)-nodes/2]
-	i, _ := slices.BinarySearchFunc(c.begun, round, func(b begunRound, round uint64) int {
-		if b.round < round {
+// since reports whether a quorum has echoed a round that began at a step or later.
+// The leader itself needs to echo nothing.
+func (c *confirmations) since(step int, leader *node, members raft.Configuration) bool {
+	i, _ := slices.BinarySearchFunc(c.begun, step, func(b begunRound, step int) int {
+		if b.step < step {
 			return -1
 		}
 		return 1
 	})
-	if round == 0 || i == len(c.begun) {
-		return -1
-	}
-	return c.begun[i].step
+	return decides(members, func(m raft.Member) bool {
+		return leader.is(m) || i < len(c.begun) && c.echoed[m.Instance] >= c.begun[i].round
+	})
 }
 
 // confirmedRead checks that a leader gives a read an index that is committed,
-// and only after a majority has confirmed that it still leads.
+// and only after a quorum has confirmed that it still leads. That may be a quorum
+// of the configuration that was in force when this turn began. A read by lease
+// needs none, if the leader says that it has a lease.
 func (o *oracle) confirmedRead(n *node, id uint64, index raft.Index) {
 	v := &n.view
 	if index > o.committed() {
 		o.violated("Linearizable Reads", "%s gives read %d the index %d, only %d is committed", n.id, id, index, o.committed())
 	}
-	if v.leads == 0 || len(o.w.nodes) == 1 {
+	if v.leads == 0 {
 		return
 	}
-	if arrived, known := v.confirmations.arrived[id]; !known || v.confirmations.newest(n.id, len(o.w.nodes)) < arrived {
-		o.violated("Confirmation", "%s answers read %d, but has not heard from a majority since it arrived", n.id, id)
+	a, known := v.confirmations.arrived[id]
+	switch now, before := v.log.inForce().Configuration, v.before.Configuration; {
+	case known && (v.confirmations.since(a.step, n, now) || v.confirmations.since(a.step, n, before)):
+	case known && a.byLease && v.byLease > 0:
+		v.byLease--
+	default:
+		o.violated("Confirmation", "%s answers read %d, but has not heard from a quorum since it arrived", n.id, id)
+	}
+}
+
+// readByLease checks that no other leader exists while a leader answers reads
+// from its lease. It rests on the clocks: where they drift too much, the lease is
+// worth nothing, and what comes of that the reads themselves have to show.
+func (o *oracle) readByLease(n *node, e raft.Event) {
+	n.view.byLease++
+	o.w.stats.Leases.Reads++
+	if o.newestTerm > e.Term && !o.w.drifts {
+		o.violated("Lease", "%s answers a read from its lease of term %d; %s was elected in term %d", n.id, e.Term, o.leaders[o.newestTerm], o.newestTerm)
 	}
 }
 
 // askedRead takes note of a read by a client of the node.
-func (o *oracle) askedRead(n *node, id uint64) {
+func (o *oracle) askedRead(n *node, id uint64, byLease bool) {
 	if n.view.leads != 0 {
-		n.view.confirmations.arrives(id, o.w.stats.Steps)
+		n.view.confirmations.arrives(id, o.w.stats.Steps, byLease)
 	}
 }
 

@@ -16,6 +16,9 @@ const (
 	electionBound = 20
 	// quietBound is for how many election timeouts nobody campaigns after that.
 	quietBound = 20
+	// snapshotBound is how many election timeouts it may take to bring a snapshot
+	// to who needs one: the leader waits before it tries again.
+	snapshotBound = 10
 	// ticksPerEntry is how long it may take, for each entry that a node lags
 	// behind, to bring it there when every message carries one entry, waits for
 	// the answer to the one before, and its entry is loaded, written and applied
@@ -34,113 +37,89 @@ func (w *world) recovery() {
 	w.faults = Faults{MaxDelay: Tick / 4, FlushEvery: w.options.Faults.FlushEvery}
 	w.note(nil, "no more faults")
 	w.network.heal()
-	h := hardship{name: "none", groups: [][]*node{w.nodes}}
+	if !w.oracle.canGoOn(w.nodes) {
+		w.note(nil, "the cluster is beyond help")
+		w.stats.Recovery.BeyondHelp++
+		w.refresh(w.noHardship())
+		w.until(w.now+electionBound*w.timeout(), nil)
+		return
+	}
+	if w.oracle.newestConfiguration().Configuration.Joint() {
+		w.stats.Recovery.JointAtFirst++
+	}
+	h := w.noHardship()
 	if w.faultRandom.IntN(2) == 0 {
 		h = w.someHardship()
 		w.note(nil, "what remains: %s", h.name)
+		w.stats.Recovery.Hardships++
 	}
 	w.refresh(h)
+	if w.faultRandom.IntN(2) == 0 {
+		w.compactAll()
+	}
 	w.until(w.now+w.options.aftermath(), nil)
-	w.checkQuiet(w.checkProgress(h))
-	if h.name != "none" {
-		h = hardship{name: "none", groups: [][]*node{w.nodes}}
+	group := w.checkProgress(h)
+	w.checkQuiet(group)
+	w.checkHopelessTransfer(h)
+	if h.name != w.noHardship().name {
+		h = w.noHardship()
 		w.network.heal()
 		w.refresh(h)
-		w.checkQuiet(w.checkProgress(h))
+		group = w.checkProgress(h)
+		w.checkQuiet(group)
 	}
-	w.checkLies()
-}
-
-// hardship is what remains broken while the cluster has to recover.
-type hardship struct {
-	name string
-	// down are the nodes that stay down.
-	down []*node
-	// connected is which nodes reach which; nil: all reach all.
-	connected func(from, to *node) bool
-	// groups are the sets of nodes of which one has to recover completely.
-	groups [][]*node
-}
-
-// someHardship leaves a majority that is well connected in any case. In half of
-// the cases the leader is not part of it: it must not stand in the way.
-func (w *world) someHardship() hardship {
-	var order []*node
-	for _, i := range w.faultRandom.Perm(len(w.nodes)) {
-		order = append(order, w.nodes[i])
-	}
-	if leader := w.leader(); leader != nil && w.faultRandom.IntN(2) == 0 {
-		i, last := slices.Index(order, leader), len(order)-1
-		order[i], order[last] = order[last], order[i]
-	}
-	majority := order[:len(order)/2+1]
-	rest := order[len(order)/2+1:]
-	switch kind := w.faultRandom.IntN(4); {
-	case kind == 0:
-		return hardship{name: "a minority is down", down: rest, groups: [][]*node{majority}}
-	case kind == 1:
-		return hardship{
-			name: "a minority hears nothing", groups: [][]*node{majority},
-			connected: func(_, to *node) bool { return !slices.Contains(rest, to) },
-		}
-	case kind == 2 || len(order) < 3:
-		return hardship{
-			name: "a minority is not heard", groups: [][]*node{majority},
-			connected: func(from, _ *node) bool { return !slices.Contains(rest, from) },
-		}
-	default:
-		// The leader may be one of the two; the other one is then left out.
-		one, other := order[0], order[len(order)-1]
-		return hardship{
-			name: "two nodes do not reach each other", groups: [][]*node{order[1:], order[:len(order)-1]},
-			connected: func(from, to *node) bool { return !(from == one && to == other || from == other && to == one) },
-		}
+	w.checkLies(group)
+	w.checkTransfer(group)
+	w.checkChange(h)
+	if w.failure == nil {
+		w.stats.Recovery.Recovered++
 	}
 }
 
-// refresh brings nodes and links into the state that they have from now on.
-func (w *world) refresh(h hardship) {
+// timeout is the shortest election timeout.
+func (w *world) timeout() Time { return ticks(w.options.Core.ElectionTicks) }
+
+// compactAll makes every node forget all of its log that it may, so that who is
+// behind needs a snapshot.
+func (w *world) compactAll() {
 	for _, n := range w.nodes {
-		switch down := slices.Contains(h.down, n); {
-		case down && n.up:
-			n.crash("for good")
-		case !down && !n.up:
-			n.start()
-		case n.up:
-			n.setClock()
+		if n.up {
+			n.compact(true)
 		}
-	}
-	if h.connected != nil {
-		w.network.partition(func(from, to int) bool { return h.connected(w.nodes[from], w.nodes[to]) })
 	}
 }
 
-// checkProgress checks that one of the groups agrees on a leader, replicates a
-// new command, answers reads and comes to the same state, all within bounds. It
-// returns that group, or nil.
+// checkProgress checks that one of the groups agrees on a leader, leaves a joint
+// configuration, replicates a new command, answers reads and comes to the same
+// state, with all the members among them, all within bounds. It returns these
+// members, or nil.
 func (w *world) checkProgress(h hardship) []*node {
-	timeout := ticks(w.options.Core.ElectionTicks)
-	deadline := w.now + electionBound*timeout
+	deadline := w.now + electionBound*w.timeout()
+	needed := w.stats.Snapshots.Needed
 	extended := false
 	prober := &client{w: w}
 	for w.failure == nil {
 		var group []*node
 		agreed := func() bool {
-			i := slices.IndexFunc(h.groups, func(g []*node) bool { return agreedLeader(g) != nil })
-			if i >= 0 {
-				group = h.groups[i]
+			for _, g := range h.groups {
+				if group = w.membersAmong(g); agreedLeader(group) != nil {
+					return true
+				}
 			}
-			return i >= 0
+			return false
 		}
 		if !w.until(deadline, agreed) {
-			w.notLive("no leader that all follow", h)
+			w.notLive("no leader that all members follow", h)
 			return nil
 		}
 		if !extended {
 			extended = true
-			deadline += 2*timeout + w.backlog(group)*ticksPerEntry*Tick
+			deadline += (2+snapshotBound)*w.timeout() + w.backlog(group)*ticksPerEntry*Tick
 		}
 		if w.probe(prober, group, deadline) {
+			if w.stats.Snapshots.Needed > needed {
+				w.stats.Recovery.SnapshotsNeeded++
+			}
 			return group
 		}
 		if w.now >= deadline {
@@ -150,13 +129,36 @@ func (w *world) checkProgress(h hardship) []*node {
 	return nil
 }
 
+// membersAmong returns those of the nodes that are members of the configuration
+// which the leader of the latest term among them has in force, if that is
+// committed and not joint; with the disks that were admitted.
+func (w *world) membersAmong(nodes []*node) []*node {
+	var leader *node
+	for _, n := range nodes {
+		if n.up && n.core.Role() == raft.Leader && (leader == nil || n.core.Term() > leader.core.Term()) {
+			leader = n
+		}
+	}
+	if leader == nil {
+		return nil
+	}
+	latest := leader.view.log.inForce()
+	if latest.Index > leader.view.commit || latest.Configuration.Joint() {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool {
+		m, known := latest.Configuration.Member(n.id)
+		return !known || !n.is(m)
+	})
+}
+
 // probe proposes a command to the leader, reads on every node and waits until
 // that is done and all have the same state. It returns false if the time is
 // over, the leader changes or a request fails, and then it may be tried again.
 func (w *world) probe(prober *client, group []*node, deadline Time) bool {
 	requests := []*request{w.put(agreedLeader(group), prober, 0)}
 	for _, n := range group {
-		requests = append(requests, w.get(n, prober, 0))
+		requests = append(requests, w.get(n, prober, 0, w.faultRandom.IntN(2) == 0))
 	}
 	outcomes := func() (open, failed bool) {
 		for _, r := range requests {
@@ -168,8 +170,9 @@ func (w *world) probe(prober *client, group []*node, deadline Time) bool {
 	succeeded := false
 	w.until(deadline, func() bool {
 		open, failed := outcomes()
-		succeeded = !open && !failed && w.converged(group)
-		return succeeded || failed || agreedLeader(group) == nil
+		lost := agreedLeader(group) == nil
+		succeeded = !open && !failed && !lost && w.converged(group)
+		return succeeded || failed || lost
 	})
 	if !succeeded {
 		w.until(w.now+Tick, nil)
@@ -191,6 +194,9 @@ func (w *world) backlog(group []*node) Time {
 
 // agreedLeader returns the leader that all the nodes follow, if there is one.
 func agreedLeader(group []*node) *node {
+	if len(group) == 0 {
+		return nil
+	}
 	first := group[0].core
 	if first.Leader() == raft.None {
 		return nil
@@ -211,14 +217,21 @@ func agreedLeader(group []*node) *node {
 	return leader
 }
 
-// converged reports whether the nodes have applied all that is committed, hold
-// the same log on their disks, and have no request left to answer.
+// converged reports whether the nodes have applied all that is committed, have the
+// same configuration in force, hold the same end of the log on their disks, have
+// no request left to answer, and that their leader knows.
 func (w *world) converged(group []*node) bool {
 	last := w.oracle.committed()
 	for _, n := range group {
 		if n.machine.applied.Index != last || n.view.log.last() != last || n.disk.log.last() != last ||
-			n.machine.chain != w.oracle.committedChain() ||
+			n.machine.chain != w.oracle.committedChain(last) ||
+			n.view.log.inForce().Index != w.oracle.newestConfiguration().Index ||
 			len(n.asked) > 0 || len(n.confirmed) > 0 {
+			return false
+		}
+	}
+	for _, p := range agreedLeader(group).core.Status().Peers {
+		if slices.Contains(group, w.node(p.ID)) && (p.MatchIndex != last || p.State != "replicate") {
 			return false
 		}
 	}
@@ -228,7 +241,7 @@ func (w *world) converged(group []*node) bool {
 // checkQuiet checks that no node of a group that has recovered campaigns again.
 func (w *world) checkQuiet(group []*node) {
 	before := campaigns(group)
-	w.until(w.now+quietBound*ticks(w.options.Core.ElectionTicks), nil)
+	w.until(w.now+quietBound*w.timeout(), nil)
 	if campaigns(group) > before {
 		w.violated("Liveness", "a campaign began although nothing was wrong")
 	}
@@ -242,25 +255,6 @@ func campaigns(group []*node) int {
 	return sum
 }
 
-// checkLies checks that false news of a lost connection do not depose a leader
-// whom the others hear.
-func (w *world) checkLies() {
-	leaders, pause := w.stats.Leaders, 2*ticks(w.options.Core.ElectionTicks)
-	for range 3 {
-		if w.failure != nil {
-			return
-		}
-		n, leader := pick(w.faultRandom, w.nodes...), w.leader()
-		if n != leader {
-			w.hint(n, leader.id)
-		}
-		w.until(w.now+pause, nil)
-	}
-	if w.stats.Leaders > leaders {
-		w.violated("Liveness", "a leader was deposed by false news")
-	}
-}
-
 func (w *world) notLive(what string, h hardship) {
 	detail := what + " (what remains broken: " + h.name + ")"
 	for _, n := range w.nodes {
@@ -269,8 +263,9 @@ func (w *world) notLive(what string, h hardship) {
 			continue
 		}
 		s := n.core.Status()
-		detail += fmt.Sprintf("\n  %s: %s in term %d, leader %s, commit %d, applied %s, log to %d, disk to %s, %d+%d reads wait",
-			n.id, s.Role, s.CurrentTerm, s.Leader, s.CommitIndex, n.machine.applied, s.LastIndex, n.disk.log.lastID(), len(n.asked), len(n.confirmed))
+		detail += fmt.Sprintf("\n  %s: %s in term %d, leader %s, commit %d, applied %s, log %d to %d, disk to %s, %d+%d reads wait, %s (entry %d)",
+			n.id, s.Role, s.CurrentTerm, s.Leader, s.CommitIndex, n.machine.applied, s.FirstIndex, s.LastIndex, n.disk.log.lastID(),
+			len(n.asked), len(n.confirmed), s.Configuration, s.ConfigurationIndex)
 		for _, p := range s.Peers {
 			detail += fmt.Sprintf("\n    %s: match %d, next %d, %s", p.ID, p.MatchIndex, p.NextIndex, p.State)
 		}

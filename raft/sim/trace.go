@@ -32,7 +32,7 @@ func newRecorder(o Options) recorder {
 	return recorder{
 		lines:   make([]traceLine, 0, o.TraceLength),
 		writer:  o.Trace,
-		columns: newColumns(o.Nodes),
+		columns: newColumns(o.Pool),
 	}
 }
 

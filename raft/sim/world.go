@@ -13,7 +13,7 @@ type world struct {
 	options Options
 	// nodes are all servers that there are, members or not, in the order of their
 	// ids.
-	nodes []*node
+	nodes   []*node
 	network network
 	clients []*client
 	oracle  *oracle
@@ -29,9 +29,11 @@ type world struct {
 	targetVoters                    int // how many the operators want
 	// drifts says that clocks run at rates that differ by more than leases allow.
 	drifts bool
-	history                   []Operation
-	recorder                  recorder
-	stats                     Statistics
+	// attack is the one under way, or the last one.
+	attack   *attack
+	history  []Operation
+	recorder recorder
+	stats    Statistics
 	// failure is the violation that ended the run, repeat says how to repeat it.
 	failure *Violation
 	repeat  string
@@ -211,14 +213,21 @@ func (w *world) leader() *node {
 	return leader
 }
 
-// voters are those of the newest committed configuration: those of both halves if
-// it is joint.
+// members are those of the newest committed configuration.
+func (w *world) members() []*node { return w.membersThat(func(raft.Member) bool { return true }) }
+
+// voters are those of the newest committed configuration: of both its halves if it
+// is joint.
 func (w *world) voters() []*node {
-	var voters []*node
+	return w.membersThat(func(m raft.Member) bool { return m.Votes || m.VotedBefore })
+}
+
+func (w *world) membersThat(are func(raft.Member) bool) []*node {
+	var members []*node
 	for _, m := range w.oracle.newestConfiguration().Configuration.Members {
-		if m.Votes || m.VotedBefore {
-			voters = append(voters, w.node(m.ID))
+		if are(m) {
+			members = append(members, w.node(m.ID))
 		}
 	}
-	return voters
+	return members
 }

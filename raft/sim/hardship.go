@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"slices"
+
+	"balsa/raft"
+)
+
+// hardship is what remains broken while the cluster has to recover.
+type hardship struct {
+	name string
+	// down are the nodes that stay down.
+	down []*node
+	// connected is which nodes reach which; nil: all reach all.
+	connected func(from, to *node) bool
+	// groups are the sets of nodes of which one has to recover completely, as far
+	// as they are members.
+	groups [][]*node
+}
+
+func (w *world) noHardship() hardship { return hardship{name: "none", groups: [][]*node{w.nodes}} }
+
+// someHardship leaves enough nodes, well connected, for the cluster to go on. In
+// half of the cases the leader is not one of them: it must not stand in the way.
+func (w *world) someHardship() hardship {
+	var order []*node
+	for _, i := range w.faultRandom.Perm(len(w.nodes)) {
+		order = append(order, w.nodes[i])
+	}
+	if leader := w.leader(); leader != nil && w.faultRandom.IntN(2) == 0 {
+		i := slices.Index(order, leader)
+		order[i], order[0] = order[0], order[i]
+	}
+	enough, rest := order, []*node(nil)
+	for _, n := range order {
+		without := slices.DeleteFunc(slices.Clone(enough), func(other *node) bool { return other == n })
+		if len(without) > 0 && w.oracle.canGoOn(without) {
+			enough, rest = without, append(rest, n)
+		}
+	}
+	one := enough[0]
+	switch kind := w.faultRandom.IntN(4); {
+	case len(rest) == 0:
+		return w.noHardship()
+	case kind == 0:
+		return hardship{name: "some are down", down: rest, groups: [][]*node{enough}}
+	case kind == 1:
+		return hardship{
+			name: "some hear nothing", groups: [][]*node{enough},
+			connected: func(_, to *node) bool { return !slices.Contains(rest, to) },
+		}
+	case kind == 2:
+		return hardship{
+			name: "some are not heard", groups: [][]*node{enough},
+			connected: func(from, _ *node) bool { return !slices.Contains(rest, from) },
+		}
+	default:
+		return w.twoApart(rest[0], one)
+	}
+}
+
+// twoApart is a network in which two nodes do not reach each other. If the cluster
+// can go on without either, either of them may be left out.
+func (w *world) twoApart(a, b *node) hardship {
+	h := hardship{
+		name:      "two nodes do not reach each other",
+		connected: func(from, to *node) bool { return !(from == a && to == b || from == b && to == a) },
+	}
+	for _, left := range []*node{a, b} {
+		group := slices.DeleteFunc(slices.Clone(w.nodes), func(n *node) bool { return n == left })
+		if w.oracle.canGoOn(group) {
+			h.groups = append(h.groups, group)
+		}
+	}
+	return h
+}
+
+// canGoOn reports whether a cluster must come back to life when the given nodes
+// work and reach each other, and nobody else does. That is the promise of Raft, as
+// far as the core can keep it: it may refuse a change that would leave nobody to
+// decide, but cannot know which server dies in the next moment, and so it may
+// have accepted one that makes a lost server count.
+//
+// It must if these nodes, with the disks that they have, are a quorum of the newest
+// committed configuration, because some of them then has all that is committed,
+// and also of each configuration that may follow it and is in force on one of
+// them: by which of these the next leader decides nobody can know. What is in force
+// on a node that lacks the newest committed configuration does not matter. It wins
+// no election before it has it.
+func (o *oracle) canGoOn(nodes []*node) bool {
+	newest := o.newestConfiguration()
+	works := func(m raft.Member) bool {
+		return slices.ContainsFunc(nodes, func(n *node) bool { return n.is(m) })
+	}
+	if !decides(newest.Configuration, works) {
+		return false
+	}
+	for _, n := range nodes {
+		log := n.logNow()
+		if o.holds(log, newest.Index, newest.chain) && log.inForce().Index > newest.Index &&
+			!decides(log.inForce().Configuration, works) {
+			return false
+		}
+	}
+	return true
+}
+
+// refresh brings nodes and links into the state that they have from now on.
+func (w *world) refresh(h hardship) {
+	for _, n := range w.nodes {
+		switch down := slices.Contains(h.down, n); {
+		case down && n.up:
+			n.crash("for good")
+		case !down && !n.up:
+			n.start()
+		case n.up:
+			n.setClock()
+		}
+	}
+	if h.connected != nil {
+		w.network.partition(func(from, to int) bool { return h.connected(w.nodes[from], w.nodes[to]) })
+	}
+}

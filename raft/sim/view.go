@@ -1,0 +1,105 @@
+package sim
+
+import "balsa/raft"
+
+// view is what the oracle knows of one incarnation of a core.
+type view struct {
+	// log is the log after all the writes that the core has handed out, which
+	// right after it did so is the core's whole log.
+	log       storedLog
+	lastWrite raft.WriteID
+	hardState raft.HardState
+	commit    raft.Index
+	handed    raft.Index // to apply
+	// installing says that a snapshot was handed out to be installed.
+	installing bool
+	// leads is the term that the core leads, or zero, and match what it has
+	// learnt of the others in that term.
+	leads raft.Term
+	match [MaxNodes]matchIndex
+	// confirmations is what the leader may conclude in that term.
+	confirmations confirmations
+	// sender is the disk of the server whose message the core is told of.
+	sender raft.InstanceID
+	// checked is the configuration in force that was judged last.
+	checked raft.EntryID
+
+	// What happened in this turn. before is the configuration that was in force
+	// when it began, end the end of the log then, endChain the log's hash, and
+	// committed the commitIndex.
+	before     raft.IndexedConfiguration
+	end        raft.Index
+	endChain   uint64
+	committed  raft.Index
+	campaigned bool
+	successor  raft.NodeID // to whom leadership is, or was, being handed over
+	newCommits []raft.Event
+	elected    bool // to lead electedIn, perhaps no more
+	electedIn  raft.Term
+	replies    bool
+	byLease    int // reads answered from the lease
+}
+
+// matchIndex is what a leader knows of the server with a certain disk.
+type matchIndex struct {
+	instance raft.InstanceID
+	index    raft.Index
+}
+
+// newView is the view of a core that starts with what its node remembers.
+func newView(n *node) view {
+	log := n.survives().log
+	return view{
+		log: log.clone(), hardState: n.disk.hardState,
+		commit: n.machine.applied.Index, handed: n.machine.applied.Index,
+		before: log.inForce(),
+	}
+}
+
+// turn begins a turn.
+func (v *view) turn(core *raft.Core) {
+	v.successor = core.TransferringTo()
+	v.before, v.end, v.committed, v.byLease = v.log.inForce(), v.log.last(), v.commit, 0
+	v.endChain, _ = v.log.chainAt(v.end)
+}
+
+// survivor is what is left of a server that has crashed.
+type survivor struct {
+	hardState raft.HardState
+	log       *storedLog
+}
+
+// survives returns what a server would remember if it crashed now. If its state
+// came with a snapshot that the stored log knows nothing of, the log is put behind
+// it when the server starts again (see raft.InitialState).
+func (n *node) survives() survivor {
+	s, o := n.machine.flushed.installed, n.w.oracle
+	if s == nil || o.holds(&n.disk.log, s.Last.Index, o.committedChain(s.Last.Index)) {
+		return survivor{n.disk.hardState, &n.disk.log}
+	}
+	return survivor{n.disk.hardState, &storedLog{
+		start: s.Last, startChain: o.committedChain(s.Last.Index),
+		configurations: []raft.IndexedConfiguration{s.Configuration},
+	}}
+}
+
+// remains returns what is left of the server that a configuration means, be it
+// running, down, or gone with its disk. It is empty for one that never was.
+func (o *oracle) remains(m raft.Member) survivor {
+	if n := o.w.node(m.ID); n.is(m) {
+		return n.survives()
+	}
+	if s, known := o.buried[m.Instance]; known {
+		return s
+	}
+	return survivor{log: &storedLog{}}
+}
+
+// bury keeps the disk of a node that is about to lose it. What a server had on
+// its disk when it was lost counted, and goes on counting for what was committed
+// by then: it votes for nobody any more, so it does no harm either.
+func (o *oracle) bury(n *node) {
+	s := n.survives()
+	log := s.log.clone()
+	o.buried[n.instance] = survivor{s.hardState, &log}
+}
