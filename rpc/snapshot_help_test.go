@@ -50,7 +50,6 @@ type generated struct {
 	before func(offset uint64) error
 
 	offset uint64
-	ended  bool
 	seeks  []node.Position
 	buf    []byte
 }

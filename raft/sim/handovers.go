@@ -1,6 +1,10 @@
 package sim
 
-import "balsa/raft"
+import (
+	"slices"
+
+	"balsa/raft"
+)
 
 // The oracle's judgement of transfers of leadership (thesis 3.10).
 
@@ -8,7 +12,7 @@ import "balsa/raft"
 func (o *oracle) sawTransfer(n *node, e raft.Event) {
 	if e.Cause == "" {
 		o.w.stats.Transfers.Begun++
-		n.view.successor = e.Peer
+		n.view.successors = append(n.view.successors, e.Peer)
 	} else {
 		o.w.stats.Transfers.GivenUp++
 	}
@@ -29,17 +33,18 @@ func (o *oracle) sentOrder(n *node, m raft.Message) {
 	members := v.log.inForce()
 	successor, _ := members.Configuration.Member(m.To)
 	remains := o.remains(successor)
-	complete := remains.hardState.CurrentTerm > m.Term || o.holds(remains.log, v.end, v.endChain)
+	complete := remains.hardState.CurrentTerm > m.Term || o.holds(remains.log, v.began.last, v.began.chain)
 	own, _ := members.Configuration.Member(n.id)
 	retires := members.Index <= v.commit && !own.Votes && !own.VotedBefore
+	ordered := slices.Contains(v.successors, m.To)
 	switch {
-	case v.successor == m.To && complete:
+	case ordered && complete:
 	case retires:
 		o.w.stats.Transfers.Retired++
-	case v.successor == m.To:
-		o.violated("Transfer", "%s sends %s, whose disk ends with %s; the leader's log ended with %d when it decided that", n.id, m, remains.log.lastID(), v.end)
+	case ordered:
+		o.violated("Transfer", "%s sends %s, whose disk ends with %s; the leader's log ended with %d when it decided that", n.id, m, remains.log.lastID(), v.began.last)
 	default:
-		o.violated("Transfer", "%s sends %s, but hands over to %s; %s (entry %d) is in force, %d is committed", n.id, m, v.successor, members.Configuration, members.Index, v.commit)
+		o.violated("Transfer", "%s sends %s, but hands over to %v; %s (entry %d) is in force, %d is committed", n.id, m, v.successors, members.Configuration, members.Index, v.commit)
 	}
 }
 

@@ -1,10 +1,6 @@
 package sim
 
-import (
-	"slices"
-
-	"balsa/raft"
-)
+import "balsa/raft"
 
 // The oracle counts for itself who decides, from what it knows of every disk. It
 // shares no code with package raft, and counts disks, not ids: what a server
@@ -49,7 +45,7 @@ func (o *oracle) holder(i raft.Index, chain uint64) func(raft.Member) bool {
 func (o *oracle) heldByQuorum(n *node, i raft.Index, chain uint64) {
 	c := n.view.log.inForce().Configuration
 	// In the turn in which a configuration is committed its successor follows.
-	if before := n.view.before.Configuration; !decides(c, o.holder(i, chain)) && !decides(before, o.holder(i, chain)) {
+	if before := n.view.before(); !decides(c, o.holder(i, chain)) && !decides(before, o.holder(i, chain)) {
 		o.violated("Durability", "%s commits %s, which is not on a quorum of the disks of %s", n.id, n.view.log.id(i), c)
 	}
 }
@@ -68,16 +64,18 @@ func (o *oracle) electedByQuorum(n *node, term raft.Term) {
 // (thesis 4.2.2).
 func (o *oracle) mayCampaign(n *node) {
 	v := &n.view
-	configurations := v.log.configurations
-	for len(configurations) > 1 && configurations[1].Index <= v.committed {
-		configurations = configurations[1:]
+	// It may have stood for election before or after its log changed in this turn.
+	for _, configurations := range [][]raft.IndexedConfiguration{v.log.configurations, v.began.configurations} {
+		for len(configurations) > 1 && configurations[1].Index <= v.began.commit {
+			configurations = configurations[1:]
+		}
+		for _, c := range configurations {
+			if m, _ := c.Configuration.Member(n.id); (m.Votes || m.VotedBefore) && n.is(m) {
+				return
+			}
+		}
 	}
-	if !slices.ContainsFunc(configurations, func(c raft.IndexedConfiguration) bool {
-		m, _ := c.Configuration.Member(n.id)
-		return (m.Votes || m.VotedBefore) && n.is(m)
-	}) {
-		o.violated("Campaign", "%s stands for election; no configuration that may be in force has it as a voter: %s", n.id, v.log.inForce().Configuration)
-	}
+	o.violated("Campaign", "%s stands for election; no configuration that may be in force has it as a voter: %s", n.id, v.log.inForce().Configuration)
 }
 
 // stillHeld checks that what is committed stays where it makes a difference: on a

@@ -79,7 +79,7 @@ func (o *oracle) confirmedRead(n *node, id uint64, index raft.Index) {
 		return
 	}
 	a, known := v.confirmations.arrived[id]
-	switch now, before := v.log.inForce().Configuration, v.before.Configuration; {
+	switch now, before := v.log.inForce().Configuration, v.before(); {
 	case known && (v.confirmations.since(a.step, n, now) || v.confirmations.since(a.step, n, before)):
 	case known && a.byLease && v.byLease > 0:
 		v.byLease--

@@ -24,20 +24,21 @@ type view struct {
 	// checked is the configuration in force that was judged last.
 	checked raft.EntryID
 
-	// What happened in this turn. before is the configuration that was in force
-	// when it began, end the end of the log then, endChain the log's hash, and
-	// committed the commitIndex.
-	before     raft.IndexedConfiguration
-	end        raft.Index
-	endChain   uint64
-	committed  raft.Index
-	campaigned bool
-	successor  raft.NodeID // to whom leadership is, or was, being handed over
+	// What happened in this turn, and how it began: with which configurations in the
+	// log, the last of them in force; the end of the log and its hash; commitIndex.
+	began struct {
+		configurations []raft.IndexedConfiguration
+		last           raft.Index
+		chain          uint64
+		commit         raft.Index
+	}
 	newCommits []raft.Event
 	elected    bool // to lead electedIn, perhaps no more
 	electedIn  raft.Term
+	campaigned bool
 	replies    bool
-	byLease    int // reads answered from the lease
+	byLease    int           // reads answered from the lease
+	successors []raft.NodeID // to whom leadership is, or was, being handed over
 }
 
 // matchIndex is what a leader knows of the server with a certain disk.
@@ -48,19 +49,25 @@ type matchIndex struct {
 
 // newView is the view of a core that starts with what its node remembers.
 func newView(n *node) view {
-	log := n.survives().log
 	return view{
-		log: log.clone(), hardState: n.disk.hardState,
+		log: n.survives().log.clone(), hardState: n.disk.hardState,
 		commit: n.machine.applied.Index, handed: n.machine.applied.Index,
-		before: log.inForce(),
 	}
 }
 
 // turn begins a turn.
 func (v *view) turn(core *raft.Core) {
-	v.successor = core.TransferringTo()
-	v.before, v.end, v.committed, v.byLease = v.log.inForce(), v.log.last(), v.commit, 0
-	v.endChain, _ = v.log.chainAt(v.end)
+	v.began.configurations, v.began.last, v.began.commit = v.log.configurations, v.log.last(), v.commit
+	v.began.chain, _ = v.log.chainAt(v.began.last)
+	v.byLease, v.successors = 0, append(v.successors[:0], core.TransferringTo())
+}
+
+// before is the configuration that was in force when the turn began.
+func (v *view) before() raft.Configuration {
+	if n := len(v.began.configurations); n > 0 {
+		return v.began.configurations[n-1].Configuration
+	}
+	return raft.Configuration{}
 }
 
 // survivor is what is left of a server that has crashed.
