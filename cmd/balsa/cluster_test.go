@@ -271,7 +271,7 @@ func TestNodeWithSeedsAloneWaits(t *testing.T) {
 			t.Errorf("%s: %d %+v %v, want 503 %s", path, code, problem, err, want)
 		}
 	}
-	if out, code := runBalsa(t, "put", "hello", "world", "--endpoints", n.api, "--timeout", "100ms"); code != exitUnavailable {
+	if out, code := runBalsa(t, "put", "hello", "world", "--endpoints", n.api, "--timeout", "2s"); code != exitUnavailable {
 		t.Errorf("put ended with %d: %s", code, out)
 	}
 	if out, code := runBalsa(t, "status", "--endpoints", n.api); code != exitUnavailable || !strings.Contains(out, "cluster none yet") {
