@@ -250,7 +250,7 @@ func TestReadersNeverTakeACompactionForDamage(t *testing.T) {
 		})
 	}
 	deadline := time.Now().Add(time.Minute)
-	for next := raft.Index(2); !t.Failed() && (next < 1500 || gone.Load() == 0 && time.Now().Before(deadline)); next += 3 {
+	for next := raft.Index(2); !t.Failed() && (next < 300 || gone.Load() == 0 && time.Now().Before(deadline)); next += 3 {
 		mustSave(t, s, write(commands(1, next, next+2)...))
 		mustCompact(t, s, 1, next)
 		mustCompact(t, s, 1, next+1)

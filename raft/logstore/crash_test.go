@@ -21,7 +21,7 @@ import (
 // those that had been synced, and at most the one that was under way.
 func TestPowerFailureAtEveryWrite(t *testing.T) {
 	seeds := uint64(2)
-	if testing.Short() {
+	if testing.Short() || raceDetector() {
 		seeds = 1
 	}
 	for seed := range seeds {
@@ -69,7 +69,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 	first := founding(t)
 	h.save(raft.Write{HardState: raft.FoundingHardState(), Entries: []raft.Entry{first}})
 	r.step(func(s *Store) error { return s.Found(clusterA, raft.FoundingHardState(), []raft.Entry{first}) })
-	for i := range 24 {
+	for i := range 20 {
 		r.saveStep(i)
 		if i%4 == 2 {
 			id := h.compaction()

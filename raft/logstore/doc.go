@@ -4,11 +4,11 @@
 //
 // Reading order: layout.go (which keys there are and what is under them),
 // store.go (opening and closing), save.go (the one way in), entries.go and
-// state.go (the two ways out), compact.go (how the beginning of the log goes),
-// identity.go (cluster, node and instance), recover.go (when the rest of the
-// cluster is lost), stats.go, pebble.go, disk.go and alarm.go (how Pebble is set
-// up, and what becomes of its failures), errors.go (what can go wrong, and what to
-// do about it).
+// state.go (the two ways out), compact.go and reclaim.go (how the beginning of the
+// log goes, and then its space), identity.go (cluster, node and instance),
+// recover.go (when the rest of the cluster is lost), stats.go, pebble.go, disk.go
+// and alarm.go (how Pebble is set up, and what becomes of its failures), errors.go
+// (what can go wrong, and what to do about it).
 //
 // # What it promises
 //

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -18,13 +19,14 @@ import (
 	"balsa/raft"
 )
 
-// failNthSync makes the nth sync of a write-ahead log fail, once: as with a real
-// disk, the next sync reports success again, although the data is gone.
-func failNthSync(disk vfs.FS, n int64) vfs.FS {
+// failNthSync makes the nth sync of a write-ahead log fail, once, unless the disk
+// has been mended before: as with a real disk, the next sync reports success
+// again, although the data is gone.
+func failNthSync(disk vfs.FS, n int64, mended *atomic.Bool) vfs.FS {
 	var syncs atomic.Int64
 	return errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		isSync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData
-		if isSync && strings.HasSuffix(op.Path, ".log") && syncs.Add(1) == n {
+		if isSync && strings.HasSuffix(op.Path, ".log") && syncs.Add(1) == n && !mended.Load() {
 			return syscall.EIO
 		}
 		return nil
@@ -57,7 +59,8 @@ func TestNothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
 func failOneSync(t *testing.T, n int64, fatal func(message string)) bool {
 	t.Helper()
 	disk := vfs.NewCrashableMem()
-	s, err := Open(testDir, Options{NodeID: 1, FS: failNthSync(disk, n), Fatal: fatal})
+	var mended atomic.Bool
+	s, err := Open(testDir, Options{NodeID: 1, FS: failNthSync(disk, n, &mended), Fatal: fatal})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +87,10 @@ func failOneSync(t *testing.T, n int64, fatal func(message string)) bool {
 		}
 	}
 	if failure == nil {
-		panicOf(func() { _ = s.Close() }) // it syncs, too
+		mended.Store(true)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 		return false
 	}
 	if err := s.Join(clusterA); err != failure {
@@ -131,6 +137,45 @@ func TestFailureInTheBackgroundStopsTheStore(t *testing.T) {
 	}
 	if err := s.Save([]raft.Write{write(commands(1, 4, 4)...)}); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Save after a failed flush: %v", err)
+	}
+}
+
+// TestCloseDoesNotWaitForWhatFailsMeanwhile lets a flush fail after Close has
+// found nothing wrong: Pebble waits for the flush, and the flush has been stopped
+// for good.
+func TestCloseDoesNotWaitForWhatFailsMeanwhile(t *testing.T) {
+	var s *Store
+	var err error
+	var full atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !full.Load() || op.Kind != errorfs.OpCreate || !strings.HasSuffix(op.Path, ".sst") {
+			return nil
+		}
+		for closed := false; !closed; {
+			s.writing.Lock()
+			closed = s.closed
+			s.writing.Unlock()
+		}
+		return syscall.ENOSPC
+	}))
+	s, err = Open(testDir, Options{NodeID: 1, FS: fs, Fatal: func(string) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSave(t, s, write(commands(1, 1, 3)...))
+	full.Store(true)
+	if _, err := s.db.AsyncFlush(); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	select {
+	case err := <-closed:
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("Close: %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Close does not return")
 	}
 }
 

@@ -69,7 +69,8 @@ func (s *Store) write(writes []raft.Write) error {
 	}
 	s.hard = after.hard
 	s.last.Store(uint64(after.last))
-	if start := after.start; start != before.start {
+	if after.start != before.start {
+		start := after.start // on the heap only here, and not for every Save
 		s.start.Store(&start)
 		s.wakeReclaimer()
 	}

@@ -334,12 +334,10 @@ func (s *Store) Close() error {
 		return err
 	}
 	close(s.stopReclaimer)
-	select {
-	case <-s.reclaimerDone:
-	case <-s.alarm.raised: // it may wait for something that has failed
-		return s.alarm.err()
-	}
-	return errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
+	return s.alarm.guard(func() error {
+		<-s.reclaimerDone
+		return errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
+	})
 }
 
 // end waits for calls that are under way and lets no more of them begin. It
