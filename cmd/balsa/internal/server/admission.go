@@ -133,40 +133,28 @@ func (s *server) askAround(ctx context.Context) bool {
 	return false
 }
 
-// confirmRemoval asks the members whether this server was removed, and ends it if
-// one of them says so and none says that it is a member. They may not be certain
-// at once: the change may not be committed yet.
-func (s *server) confirmRemoval(ctx context.Context) {
+// waitForRemoval asks the members whether this server was removed, and returns
+// the words of the one that says so. One is enough: it says so only of a change
+// that is committed, and a removed data directory is never taken back. The
+// opposite proves nothing: a member may not have heard of the change yet. So it
+// goes on asking for a while, and returns "" if nobody says so.
+func (s *server) waitForRemoval(ctx context.Context) string {
 	for range 50 {
-		if certain := s.askWhetherRemoved(ctx); certain {
-			return
+		for _, m := range s.gossip.Members() {
+			if m.Status != gossip.StatusAlive || m.ClusterID != s.clusterID() || m.ID == uint64(s.cfg.ID) {
+				continue
+			}
+			if answer, ok := s.askForAdmission(ctx, m); ok && answer.Removed && answer.Cluster == m.ClusterID {
+				return answer.Reason
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return ""
 		case <-time.After(admissionPause):
 		}
 	}
-}
-
-func (s *server) askWhetherRemoved(ctx context.Context) (certain bool) {
-	removed := ""
-	for _, m := range s.gossip.Members() {
-		if m.Status != gossip.StatusAlive || m.ClusterID != s.clusterID() || m.ID == uint64(s.cfg.ID) {
-			continue
-		}
-		answer, ok := s.askForAdmission(ctx, m)
-		switch {
-		case ok && answer.Member:
-			return true
-		case ok && answer.Removed:
-			removed = answer.Reason
-		}
-	}
-	if removed != "" {
-		s.fail(&RemovedError{removed})
-	}
-	return removed != ""
+	return ""
 }
 
 // askForAdmission asks one member.

@@ -47,11 +47,31 @@ func (s clusterView) SetMember(ctx context.Context, request wire.MemberRequest) 
 
 // RemoveMember implements [api.Cluster].
 func (s clusterView) RemoveMember(ctx context.Context, id uint64) (wire.MemberResult, error) {
-	reply, err := s.atLeader(ctx, memberRequest{Remove: &id})
-	if err == nil && id == uint64(s.cfg.ID) {
-		s.leave()
+	if id == uint64(s.cfg.ID) {
+		return s.removeMyself(ctx)
 	}
+	reply, err := s.atLeader(ctx, memberRequest{Remove: &id})
 	return reply.Result, err
+}
+
+// removeMyself has the leader remove this server, and ends it.
+//
+// The answer may not arrive: as soon as the change is committed the others end
+// their connections to a server that is no member, and with them the one on which
+// the answer would come. That they do so is no failure then, and they are asked.
+func (s *server) removeMyself(ctx context.Context) (wire.MemberResult, error) {
+	id := uint64(s.cfg.ID)
+	s.leaving.Add(1)
+	reply, err := s.atLeader(ctx, memberRequest{Remove: &id})
+	if err != nil && problemOf(err).Type == wire.OutcomeUnknown && s.waitForRemoval(ctx) != "" {
+		reply.Result, err = removed(id), nil
+	}
+	if err != nil {
+		s.leaving.Add(-1)
+		return reply.Result, err
+	}
+	s.leave()
+	return reply.Result, nil
 }
 
 // TransferLeadership implements [api.Cluster].
@@ -276,9 +296,12 @@ func (s *server) removeMember(ctx context.Context, m *member, status raft.Status
 	if err := m.node.ChangeMembers(ctx, raft.Change{Basis: status.ConfigurationIndex, Remove: []raft.NodeID{id}}); err != nil {
 		return result, err
 	}
-	result.Done = true
-	result.Message = fmt.Sprintf("node %d is no member any more; with its data directory it cannot come back", id)
-	return result, nil
+	return removed(uint64(id)), nil
+}
+
+func removed(id uint64) wire.MemberResult {
+	return wire.MemberResult{ID: id, Done: true,
+		Message: fmt.Sprintf("node %d is no member any more; with its data directory it cannot come back", id)}
 }
 
 // transfer hands over leadership.

@@ -133,12 +133,16 @@ func removedSentence(id raft.NodeID) string {
 // other. If it may be that the others do not want this server any more, it asks
 // them: one word on a connection is not enough to end for good.
 func (s *server) refused(_ raft.NodeID, refusal *rpc.Refusal) {
-	if refusal.Code != rpc.Removed || s.hasLeft() || !s.suspicious.CompareAndSwap(false, true) {
+	if refusal.Code != rpc.Removed || !s.suspicious.CompareAndSwap(false, true) {
 		return
 	}
 	s.background.run(func(ctx context.Context) {
 		defer s.suspicious.Store(false)
-		s.confirmRemoval(ctx)
+		reason := s.waitForRemoval(ctx)
+		// Who asked to be removed ends because of that, and not with an error.
+		if reason != "" && s.leaving.Load() == 0 {
+			s.fail(&RemovedError{reason})
+		}
 	})
 }
 

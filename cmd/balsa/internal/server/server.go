@@ -49,6 +49,8 @@ type server struct {
 
 	// suspicious says that this server is finding out whether it was removed.
 	suspicious atomic.Bool
+	// leaving counts the requests under way that ask for the removal of this server.
+	leaving atomic.Int32
 
 	// failed receives the first thing that this server cannot go on without.
 	failed chan error
