@@ -99,7 +99,9 @@ func (o *oracle) newConfiguration(n *node, i raft.Index) {
 	if k < 1 {
 		return // the founding one, or the first that a new server hears of
 	}
+	before := o.chainOf(log, log.configurations[k-1])
 	old, next := log.configurations[k-1].Configuration, log.configurations[k].Configuration
+	o.successors[before] = append(o.successors[before], next)
 	wrong := func(what string) { o.violated("Configuration", "%s: %s appends %s after %s", what, n.id, next, old) }
 	switch {
 	case old.Joint() && (next.Joint() || !slices.Equal(old.Voters(), next.Voters())):
@@ -168,14 +170,20 @@ func (o *oracle) checkInForce(n *node) {
 	if len(after) > 1 {
 		o.violated("One Change", "%s has %d configurations after the committed one of entry %d", n.id, len(after), newest.Index)
 	}
-	chain, _ := log.chainAt(inForce.Index)
-	if inForce.Index <= log.start.Index {
-		chain = o.configurationAt(inForce.Index).chain
-	}
-	o.checkOverlap(n, committedConfiguration{IndexedConfiguration: inForce, chain: chain}, newest)
+	d := committedConfiguration{IndexedConfiguration: inForce, chain: o.chainOf(log, inForce)}
+	o.checkOverlap(n, d, newest)
 	if k+1 < len(o.configurations) {
-		o.checkOverlap(n, committedConfiguration{IndexedConfiguration: inForce, chain: chain}, o.configurations[k+1])
+		o.checkOverlap(n, d, o.configurations[k+1])
 	}
+}
+
+// chainOf returns the hash of a log up to a configuration in it. If the entry was
+// compacted, it was committed.
+func (o *oracle) chainOf(log *storedLog, c raft.IndexedConfiguration) uint64 {
+	if chain, known := log.chainAt(c.Index); known {
+		return chain
+	}
+	return o.configurationAt(c.Index).chain
 }
 
 // idOf identifies the entry of a configuration, by its index alone if that was

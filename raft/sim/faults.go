@@ -33,6 +33,11 @@ func (w *world) scheduleFaults() {
 			n.compact(w.faultRandom.chance(f.Brutal))
 		}
 	})
+	w.repeatedly(f.SpareSnapshotEvery, func() {
+		if leader, to := w.leader(), pick(w.faultRandom, w.members()...); leader != nil && leader != to {
+			leader.sendSpareSnapshot(to)
+		}
+	})
 	w.repeatedly(f.DiskFullEvery, func() {
 		w.someNode().diskFullUntil = w.now + w.faultRandom.around(f.DiskFullTicks)
 	})

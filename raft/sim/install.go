@@ -126,7 +126,7 @@ func (n *node) startInstalling(snapshot raft.Snapshot) {
 	n.w.oracle.wantsInstall(n, snapshot)
 	delay := n.hostDelay(n.w.faults.ApplyTicks)
 	if n.random.IntN(2) == 0 {
-		delay = n.random.between(0, ticks(n.w.faults.ApplyTicks))
+		delay = n.random.between(0, ticks(max(n.w.faults.ApplyTicks, n.w.faults.ReportTicks)))
 	}
 	n.later(delay, func() {
 		if n.crashesInstalling("before an installation") {

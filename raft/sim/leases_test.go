@@ -49,7 +49,7 @@ func TestNoReadFromALeaseIsStaleWhileClocksDriftWithinTheRatio(t *testing.T) {
 	case testing.Short():
 		seeds = 10
 	default:
-		seeds = 150
+		seeds = 80
 	}
 	var leases LeaseStatistics
 	for seed := uint64(1); seed <= seeds; seed++ {

@@ -210,7 +210,7 @@ func (w *world) changeOfSeveral(voters, learners []raft.Member, outsiders []*nod
 func (w *world) falseChange(c raft.Configuration, outsiders []*node) (raft.Change, bool) {
 	r := w.operatorRandom
 	anybody := pick(r, w.nodes...)
-	switch r.IntN(5) {
+	switch r.IntN(7) {
 	case 0: // dead, they say
 		return raft.Change{Remove: []raft.NodeID{pick(r, c.Members...).ID}}, true
 	case 1: // a voter at once
@@ -225,6 +225,21 @@ func (w *world) falseChange(c raft.Configuration, outsiders []*node) (raft.Chang
 			change.Set = append(change.Set, n.member(false))
 		}
 		return change, len(outsiders) > 0
+	case 4, 5: // all but one, which is dead or gone
+		kept := slices.IndexFunc(c.Members, func(m raft.Member) bool {
+			return m.Votes && (!w.node(m.ID).up || !w.node(m.ID).is(m))
+		})
+		if kept < 0 {
+			return raft.Change{}, false
+		}
+		var change raft.Change
+		leader := w.leader()
+		for i, m := range c.Members {
+			if i != kept && (leader == nil || m.ID != leader.id) {
+				change.Remove = append(change.Remove, m.ID)
+			}
+		}
+		return change, len(change.Remove) > 0
 	default: // back again
 		return raft.Change{Set: []raft.Member{withVote(pick(r, c.Members...), true)}}, true
 	}

@@ -99,6 +99,9 @@ type Faults struct {
 	// machine has on disk, and Brutal the probability that it is all of it.
 	CompactEvery int
 	Brutal       float64
+	// SpareSnapshotEvery is how often a leader sends a snapshot to a server that may
+	// not need it.
+	SpareSnapshotEvery int
 	// DiskFullEvery and DiskFullTicks are how often a node has no room for a
 	// snapshot that arrives, and for how long on average.
 	DiskFullEvery, DiskFullTicks int

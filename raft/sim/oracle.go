@@ -32,6 +32,9 @@ type oracle struct {
 	commits        []committed
 	configurations []committedConfiguration
 	replay         state
+	// successors are the configurations that leaders have put after another one,
+	// which is known by the hash of the log up to it.
+	successors map[uint64][]raft.Configuration
 	// buried are the disks that were wiped, as they were then.
 	buried map[raft.InstanceID]survivor
 	// overlaps remembers which configurations were compared: see overlap.
@@ -64,8 +67,9 @@ func newOracle(w *world) *oracle {
 		w:       w,
 		leaders: map[raft.Term]raft.NodeID{}, rounds: map[raft.Term]uint64{},
 		votes: map[ballot]raft.NodeID{}, orders: map[order]bool{}, chains: map[raft.EntryID]uint64{},
-		replay: newMachine(w.options.Workload.Keys).state,
-		buried: map[raft.InstanceID]survivor{}, overlaps: map[[2]uint64]bool{},
+		replay:     newMachine(w.options.Workload.Keys).state,
+		successors: map[uint64][]raft.Configuration{},
+		buried:     map[raft.InstanceID]survivor{}, overlaps: map[[2]uint64]bool{},
 	}
 }
 

@@ -48,14 +48,34 @@ func (s scene) message(from, to *node, term raft.Term, body raft.Body) raft.Mess
 	return raft.Message{From: from.id, To: to.id, Term: term, Body: body}
 }
 
+// lie is something that a wrong core would do, and the rule that it breaks.
+type lie struct {
+	what, rule string
+	tell       func(s scene)
+}
+
+// expectViolations checks that the oracle objects to each lie, with the right
+// words.
+func expectViolations(t *testing.T, lies []lie) {
+	for _, lie := range lies {
+		t.Run(lie.what, func(t *testing.T) {
+			s := newScene(t)
+			lie.tell(s)
+			if s.failure == nil {
+				t.Fatal("nothing is violated")
+			}
+			if s.failure.Rule != lie.rule {
+				t.Errorf("%s is violated, want %s: %s", s.failure.Rule, lie.rule, s.failure.Detail)
+			}
+		})
+	}
+}
+
 // Each of these is something that a wrong core would do. The oracle must object,
 // and with the right words.
 func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 	granted := &raft.RequestVoteReply{Granted: true}
-	tests := []struct {
-		what, rule string
-		lie        func(s scene)
-	}{
+	expectViolations(t, []lie{
 		{"a second leader in a term", "Election Safety", func(s scene) {
 			s.oracle.saw(s.follower, raft.Event{Kind: raft.EventRole, Role: raft.Leader, Term: s.term()})
 		}},
@@ -237,19 +257,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 			s.hint(s.follower, s.leader.id)
 			s.checkQuiet(s.nodes)
 		}},
-	}
-	for _, test := range tests {
-		t.Run(test.what, func(t *testing.T) {
-			s := newScene(t)
-			test.lie(s)
-			if s.failure == nil {
-				t.Fatal("nothing is violated")
-			}
-			if s.failure.Rule != test.rule {
-				t.Errorf("%s is violated, want %s: %s", s.failure.Rule, test.rule, s.failure.Detail)
-			}
-		})
-	}
+	})
 }
 
 func TestAPanicOfACoreIsAViolation(t *testing.T) {

@@ -44,7 +44,7 @@ func (w *world) recovery() {
 		w.until(w.now+electionBound*w.timeout(), nil)
 		return
 	}
-	if w.oracle.newestConfiguration().Configuration.Joint() {
+	if slices.ContainsFunc(w.nodes, func(n *node) bool { return n.logNow().inForce().Configuration.Joint() }) {
 		w.stats.Recovery.JointAtFirst++
 	}
 	h := w.noHardship()

@@ -57,12 +57,13 @@ type SnapshotStatistics struct {
 	// Compactions are the times that a log was cut, BrutalCompactions those when
 	// everything was to go that may go.
 	Compactions, BrutalCompactions int
-	// Needed are the times that a core wanted a snapshot sent. Resumed are offers of
+	// Needed are the times that a core wanted a snapshot sent, Spare the snapshots
+	// that nobody wanted. Resumed are offers of
 	// a picture of which the receiver has a part already, Refused those that it does
 	// not want, Replaced those that took the place of another one that had arrived
 	// in part, DiskFull the pieces for which there was no room. GivenUp are those of
 	// which the sender heard nothing any more.
-	Needed, Resumed, Refused, Replaced, DiskFull, GivenUp int
+	Needed, Spare, Resumed, Refused, Replaced, DiskFull, GivenUp int
 	// Arrived are the pictures that were there as a whole. Of these, Stale brought
 	// nothing new, SuffixKept said only that a part of the log is committed,
 	// WhileInstalling came in the middle of an installation, and OfDeposedLeader
@@ -115,7 +116,7 @@ type RecoveryStatistics struct {
 	Recovered, BeyondHelp int
 	// Hardships are recoveries although something remained broken. SnapshotsNeeded
 	// are those in which somebody needed a snapshot, JointAtFirst those that began
-	// with a joint configuration.
+	// with a joint configuration in force somewhere.
 	Hardships, SnapshotsNeeded, JointAtFirst int
 }
 

@@ -45,7 +45,7 @@ func TestSeeds(t *testing.T) {
 		first = rand.Uint64() >> 1
 	}
 	if count == 0 {
-		count = 300
+		count = 200
 		if testing.Short() {
 			count = 60
 		}
@@ -166,7 +166,7 @@ func quiet(nodes, ticks int) Options {
 }
 
 func TestWithoutFaultsThereIsOneElection(t *testing.T) {
-	length := 100_000
+	length := 40_000
 	if testing.Short() {
 		length = 10_000
 	}

@@ -35,6 +35,8 @@ const (
 type transmission struct {
 	*picture
 	to *node
+	// wanted says that the sender's core waits for the end of it.
+	wanted bool
 	// answers counts what the receiver has said; attempts how often in a row it
 	// was asked in vain.
 	answers, attempts int
@@ -49,15 +51,25 @@ const (
 	transmissionTries = 6
 )
 
-// sendSnapshot does what the core wants done for a follower.
+// sendSnapshot does what the core wants done for a follower, and reports.
 func (n *node) sendSnapshot(to *node) {
 	n.w.stats.Snapshots.Needed++
+	n.transmit(&transmission{to: to, wanted: true})
+}
+
+// sendSpareSnapshot sends a snapshot that nobody has asked for. A receiver must be
+// able to tell whether it is of use.
+func (n *node) sendSpareSnapshot(to *node) {
+	n.w.stats.Snapshots.Spare++
+	n.transmit(&transmission{to: to})
+}
+
+func (n *node) transmit(t *transmission) {
 	term := n.core.Term()
 	n.later(n.hostDelay(n.w.faults.LoadTicks), func() {
 		if n.crashPoint("before a picture is taken") {
 			return
 		}
-		t := &transmission{to: to}
 		// Only what was committed up to the term of the offer may be in it (see
 		// raft.Output): the picture is no good if the node leads no more.
 		if n.core.Role() != raft.Leader || n.core.Term() != term || n.machine.applied.Index == 0 {
@@ -70,7 +82,7 @@ func (n *node) sendSnapshot(to *node) {
 			snapshot: n.machine.snapshot(), state: n.machine.clone(), pieces: 1 + n.random.IntN(maxPieces),
 		}
 		n.w.oracle.tookPicture(n, t.picture)
-		n.w.note(n, "offers snapshot #%d (%s, %d pieces) to %s", t.number, t.snapshot, t.pieces, to.id)
+		n.w.note(n, "offers snapshot #%d (%s, %d pieces) to %s", t.number, t.snapshot, t.pieces, t.to.id)
 		t.offer()
 	})
 }
@@ -146,6 +158,9 @@ func (t *transmission) patience(again func()) {
 // end tells the core that the transmission is over, sooner or later.
 func (t *transmission) end(n *node) {
 	t.over = true
+	if !t.wanted {
+		return
+	}
 	n.later(n.hostDelay(n.w.faults.ReportTicks), func() {
 		n.receive(func() { n.core.SnapshotSent(t.to.id) })
 	})

@@ -111,6 +111,9 @@ func randomFaults(r random, core raft.Config) Faults {
 		f.InstallCrash = pick(r, 0, 0.05, 0.2)
 	}
 	if enabled() {
+		f.SpareSnapshotEvery = pick(r, e, 5*e)
+	}
+	if enabled() {
 		f.DiskFullEvery, f.DiskFullTicks = pick(r, 3*e, 10*e), pick(r, e, 4*e)
 	}
 	if enabled() {
