@@ -172,7 +172,7 @@ func (c *crowd) say(t *testing.T, servers []*Gossip) {
 // awaitAll waits until a condition holds on every server.
 func (c *crowd) awaitAll(t *testing.T, servers []*Gossip, what string, holds func(g *Gossip) bool) {
 	t.Helper()
-	giveUp := time.After(2 * time.Minute)
+	giveUp := time.After(5 * time.Minute)
 	for _, g := range servers {
 		members, stopMembers := g.Watch()
 		states, stopStates := g.WatchState("")
