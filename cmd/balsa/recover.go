@@ -60,6 +60,10 @@ start them with empty data directories and this one as --seed-gossip-addrs.`,
 			out := cmd.OutOrStdout()
 			fmt.Fprintf(out, "cluster   %s\nvoters    %v\nlog       ends with entry %d of term %d\nterm      %d\n",
 				r.Cluster, r.Voters, r.Last.Index, r.Last.Term, r.Term)
+			if r.Lost != (raft.EntryID{}) {
+				fmt.Fprintf(out, "LOST      the disk of this node has lost the end of its log, which went up to entry %d of term %d\n",
+					r.Lost.Index, r.Lost.Term)
+			}
 			if !confirmed {
 				return errNotConfirmed
 			}

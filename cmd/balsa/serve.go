@@ -14,12 +14,19 @@ import (
 	"balsa/raft"
 )
 
+// The values of --witness.
+const (
+	witnessStrict = "strict"
+	witnessLazy   = "lazy"
+)
+
 func newServe() *cobra.Command {
 	var (
 		cfg      server.Config
 		id       uint64
 		maxValue = byteSize(1 << 20)
 		rate     = byteSize(64 << 20)
+		witness  string
 		log      logSettings
 		config   string
 	)
@@ -51,6 +58,7 @@ voter when it has caught up. It never founds one.`,
 			if cfg.DataDir == "" {
 				cfg.DataDir = filepath.Join("balsa-data", fmt.Sprintf("n%d", id))
 			}
+			cfg.LazyWitness = witness == witnessLazy
 			cfg.Logger = log.logger(cmd.ErrOrStderr())
 			cfg.Fatal = func(message string) {
 				fmt.Fprintln(cmd.ErrOrStderr(), "balsa: "+oneLine(message))
@@ -84,6 +92,7 @@ voter when it has caught up. It never founds one.`,
 	flags.DurationVar(&cfg.Election, "election-timeout", 300*time.Millisecond, "shortest silence of a leader before an election; the longest is twice that")
 	flags.BoolVar(&cfg.FailoverHint, "failover-hint", true, "elect a new leader at once when connections to the old one break, not only after its silence")
 	flags.IntVar(&cfg.LogTail, "log-tail", 50_000, "`entries` of the log to keep for nodes that are behind; who is further behind gets a snapshot")
+	choiceFlag(flags, &witness, "witness", "how closely the witness follows the log, by which a node notices that its disk has lost something", witnessStrict, witnessLazy)
 	flags.Var(&rate, "snapshot-rate", "how much of a snapshot to send per second; 0: no limit")
 	flags.DurationVar(&cfg.RequestTimeout, "request-timeout", 5*time.Second, "how long a request may wait for the cluster")
 	flags.DurationVar(&cfg.ShutdownTimeout, "shutdown-timeout", 10*time.Second, "how long requests may take to finish when the node is stopped")

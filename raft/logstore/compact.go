@@ -35,7 +35,7 @@ func (s *Store) Compact(last raft.EntryID) error {
 	}
 	held, err := s.holds(last)
 	if err != nil {
-		return err
+		return s.noteDamage(err)
 	}
 	if !held {
 		panic(fmt.Sprintf("logstore: compaction up to %s, which is not in the log %d to %d", last, start.Index+1, s.last.Load()))

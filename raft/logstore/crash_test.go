@@ -100,12 +100,12 @@ func (r *crashRun) saveStep(i int) {
 	if i == 12 {
 		for range 6 {
 			e := command(h.hs.CurrentTerm, h.last()+1, strings.Repeat("x", 60<<10))
-			w := raft.Write{HardState: h.hs, Entries: []raft.Entry{e}}
+			w := raft.Write{HardState: h.hs, Witness: e.ID(), Entries: []raft.Entry{e}}
 			h.save(w)
 			writes = append(writes, w)
 		}
 	}
-	r.step(func(s *Store) error { return s.Save(writes) })
+	r.step(func(s *Store) error { return saveAndAttest(s, writes...) })
 }
 
 // step adds a step that leaves the store as the history is now.
@@ -125,7 +125,7 @@ func (r *crashRun) run() {
 	r.identity = s.Identity()
 	after := recovered(r.history.model, r.identity)
 	r.steps = append(r.steps, crashStep{
-		do: func(s *Store) error { return s.Recover(clusterB, nil) }, after: after.contents(), cluster: clusterB,
+		do: func(s *Store) error { return s.Recover(clusterB, raft.Snapshot{}, false) }, after: after.contents(), cluster: clusterB,
 	})
 	r.mu.Unlock()
 	for i, step := range r.steps[1:] {
@@ -218,8 +218,9 @@ func (r *crashRun) goOn(s *Store, before contents) error {
 	next := raft.EntryID{Term: m.hs.CurrentTerm + 1, Index: m.last() + 1}
 	w := raft.Write{HardState: inTerm(next.Term), Entries: []raft.Entry{configurationEntry(next.Term, next.Index, 1)}}
 	m.save(w)
+	w.Witness = next
 	m.compact(next)
-	if err := errors.Join(s.Save([]raft.Write{w}), s.Compact(next)); err != nil {
+	if err := errors.Join(saveAndAttest(s, w), s.Compact(next)); err != nil {
 		return err
 	}
 	if after, err := read(s); err != nil || !after.equal(m.contents()) {

@@ -76,6 +76,11 @@ func (w watchedFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategor
 	return w.watch(f, "reusing a file as", name, err)
 }
 
+func (w watchedFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := w.FS.OpenReadWrite(name, category, opts...)
+	return w.watch(f, "opening", name, err)
+}
+
 func (w watchedFS) OpenDir(name string) (vfs.File, error) {
 	f, err := w.FS.OpenDir(name)
 	return w.watch(f, "opening directory", name, err)
@@ -87,6 +92,11 @@ func (w watchedFS) Rename(old, name string) error {
 
 func (f watchedFile) Write(p []byte) (int, error) {
 	n, err := f.File.Write(p)
+	return n, checkDisk(f.alarm, "writing", f.name, err)
+}
+
+func (f watchedFile) WriteAt(p []byte, offset int64) (int, error) {
+	n, err := f.File.WriteAt(p, offset)
 	return n, checkDisk(f.alarm, "writing", f.name, err)
 }
 

@@ -33,7 +33,7 @@ func (s *Store) Entries(first, last raft.Index, maxBytes int) ([]raft.Entry, err
 		// reclaimer free the space.
 		return nil, nil
 	}
-	return entries, err
+	return entries, s.noteDamage(err)
 }
 
 // readEntries reads entries that are known to be stored. The caller holds reading

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,7 +79,19 @@ type CorruptError struct {
 	// Err says what was found. It wraps raft.ErrCorrupt if a checksum or a
 	// check of this package failed; otherwise it is Pebble's.
 	Err error
+
+	// remedy says what to do; empty: remedyWipe.
+	remedy string
 }
+
+const (
+	remedyWipe = "Stop this node, wipe its data directory and let it rejoin the cluster under a new id. An older copy of " +
+		"the directory is no replacement: it has forgotten votes and entries that others rely on"
+	remedyOthers = "Start this node again: it then cuts its log there, and receives the rest from the leader once more. " +
+		"Until it has all of it, it votes for nobody who lacks it"
+	remedyAlone = "No other server votes, so nobody could send it again, and the log is not cut. Restore the whole data " +
+		"directory from a copy, or make a cluster of what comes before the damage with \"balsa recover\""
+)
 
 func (e *CorruptError) Error() string {
 	where := fmt.Sprintf("the log store in %q", e.Dir)
@@ -91,9 +104,7 @@ func (e *CorruptError) Error() string {
 	}
 	// What follows the first line of Pebble's errors is not meant for reading.
 	cause, _, _ := strings.Cut(e.Err.Error(), "\n")
-	return fmt.Sprintf("%s %s: %s. Stop this node, wipe its data directory and let it rejoin the cluster under "+
-		"a new id. An older copy of the directory is no replacement: it has forgotten votes and entries that "+
-		"others rely on", where, what, cause)
+	return fmt.Sprintf("%s %s: %s. %s", where, what, cause, cmp.Or(e.remedy, remedyWipe))
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }

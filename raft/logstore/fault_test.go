@@ -108,7 +108,7 @@ func failOneSync(t *testing.T, n int64, fatal func(message string)) bool {
 
 // saveRecovered turns a panic of Save into an error.
 func saveRecovered(s *Store, w raft.Write) (err error) {
-	if message := panicOf(func() { err = s.Save([]raft.Write{w}) }); message != "" {
+	if message := panicOf(func() { err = saveAndAttest(s, w) }); message != "" {
 		return errors.New(message)
 	}
 	return err

@@ -74,14 +74,52 @@ func inTerm(term raft.Term) raft.HardState { return raft.HardState{CurrentTerm: 
 
 // write is a Write of entries by a server in the term of the last of them.
 func write(entries ...raft.Entry) raft.Write {
-	return raft.Write{HardState: inTerm(entries[len(entries)-1].Term), Entries: entries}
+	last := entries[len(entries)-1].ID()
+	return raft.Write{HardState: inTerm(last.Term), Witness: last, Entries: entries}
 }
+
+// mustSave saves writes, and completes those that do not say what the witness is to
+// say: that the log ends where it ends.
 
 func mustSave(t testing.TB, s *Store, writes ...raft.Write) {
 	t.Helper()
-	if err := s.Save(writes); err != nil {
+	known, _ := s.witness.current()
+	last := known.last
+	terms := map[raft.Index]raft.Term{}
+	for i := range writes {
+		w := &writes[i]
+		switch n := len(w.Entries); {
+		case n > 0:
+			last = w.Entries[n-1].ID()
+		case w.Reset != nil:
+			last = w.Reset.Last
+		case w.TruncateFrom != 0 && w.TruncateFrom <= last.Index:
+			last.Index = w.TruncateFrom - 1
+			if stored, err := s.Entries(last.Index, last.Index, 0); err == nil && len(stored) > 0 {
+				last.Term = stored[0].Term
+			}
+			if term, ok := terms[last.Index]; ok {
+				last.Term = term
+			}
+		}
+		for _, e := range w.Entries {
+			terms[e.Index] = e.Term
+		}
+		if w.Witness == (raft.EntryID{}) {
+			w.Witness = last
+		}
+	}
+	if err := saveAndAttest(s, writes...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// saveAndAttest makes the writes durable.
+func saveAndAttest(s *Store, writes ...raft.Write) error {
+	if err := s.Save(writes); err != nil {
+		return err
+	}
+	return s.Attest()
 }
 
 // contents is everything that a store says about itself.

@@ -62,7 +62,11 @@ func (s *Store) Found(clusterID [16]byte, hs raft.HardState, entries []raft.Entr
 	if !s.pristine() {
 		return ErrNotPristine
 	}
-	return s.become(clusterID, []raft.Write{{HardState: hs, Entries: entries}})
+	w := raft.Write{HardState: hs, Entries: entries}
+	if n := len(entries); n > 0 {
+		w.Witness = entries[n-1].ID()
+	}
+	return s.become(clusterID, []raft.Write{w})
 }
 
 // Join stores the id of the cluster that has admitted this node. Joining the
@@ -92,10 +96,19 @@ func (s *Store) become(clusterID [16]byte, writes []raft.Write) error {
 	id := s.Identity()
 	id.ClusterID = clusterID
 	s.batch.Reset()
+	if s.damaged != 0 {
+		s.stageCut(s.damaged)
+	}
 	s.stageRecord(identityKey, encodeIdentity(id))
-	if err := s.write(writes); err != nil {
+	if err := s.write(id, writes); err != nil {
 		return err
 	}
 	s.identity.Store(&id)
-	return nil
+	if s.damaged != 0 {
+		if err := s.witness.setDamaged(0); err != nil {
+			return s.failed(err)
+		}
+		s.damaged = 0
+	}
+	return s.attest()
 }

@@ -43,8 +43,8 @@ var (
 
 // formatVersion is the version of the layout above. A program opens only stores
 // of the version that it knows. Version 1 stored the entry of a configuration
-// under c<index>.
-const formatVersion = 2
+// under c<index>; version 2 had no witness.
+const formatVersion = 3
 
 // indexKeySize is the length of a key that ends in an index.
 const indexKeySize = 1 + 8

@@ -21,6 +21,13 @@ type model struct {
 
 func (m *model) last() raft.Index { return m.start.Index + raft.Index(len(m.log)) }
 
+func (m *model) lastID() raft.EntryID {
+	if n := len(m.log); n > 0 {
+		return m.log[n-1].ID()
+	}
+	return m.start
+}
+
 // save does what Save must do with one write.
 func (m *model) save(w raft.Write) {
 	if w.Reset != nil {
@@ -68,7 +75,7 @@ func (m *model) configurations() []raft.IndexedConfiguration {
 // contents is what a store that equals the model must say about itself.
 func (m *model) contents() contents {
 	c := contents{HardState: m.hs, Entries: append([]raft.Entry(nil), m.log...)}
-	c.Log = raft.LogState{Start: m.start, Last: m.last(), Configurations: m.configurations()}
+	c.Log = raft.LogState{Witness: m.lastID(), Start: m.start, Last: m.last(), Configurations: m.configurations()}
 	for i, e := range m.log {
 		if i == 0 || e.Term != m.log[i-1].Term {
 			c.Log.Spans = append(c.Log.Spans, raft.TermSpan{Term: e.Term, First: e.Index})
@@ -103,6 +110,7 @@ func (h *history) write() raft.Write {
 	}
 	w.Entries = h.entries(raft.EntryID{Term: w.HardState.CurrentTerm, Index: last + 1})
 	h.save(w)
+	w.Witness = h.lastID()
 	return w
 }
 
@@ -122,6 +130,7 @@ func (h *history) reset() raft.Write {
 	}}
 	w.Entries = h.entries(raft.EntryID{Term: w.HardState.CurrentTerm, Index: id.Index + 1})
 	h.save(w)
+	w.Witness = h.lastID()
 	return w
 }
 

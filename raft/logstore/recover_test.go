@@ -54,7 +54,7 @@ func TestRecoveryMakesAClusterOfOneServer(t *testing.T) {
 	id := s.Identity()
 	want := recovered(*m, id)
 	syncs := s.Stats().Syncs
-	if err := s.Recover(clusterB, nil); err != nil {
+	if err := s.Recover(clusterB, raft.Snapshot{}, false); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.Stats().Syncs - syncs; n != 1 {
@@ -160,7 +160,7 @@ func TestRecoveryFinishesAnInstallation(t *testing.T) {
 				want.save(raft.Write{HardState: want.hs, Reset: test.installed})
 			}
 			*want = recovered(*want, s.Identity())
-			if err := s.Recover(clusterB, test.installed); err != nil {
+			if err := s.Recover(clusterB, *test.installed, true); err != nil {
 				t.Fatal(err)
 			}
 			mustEqual(t, s, want.contents())
@@ -173,15 +173,15 @@ func TestRecoveryIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		prepare func(s *Store) error
 		cluster [16]byte
-		install *raft.Snapshot
+		state   raft.Snapshot
 		want    error
 	}{
-		"for a store that is pristine": {func(*Store) error { return nil }, clusterB, nil, ErrNothingToRecover},
-		"for a store without a log":    {func(s *Store) error { return s.Join(clusterA) }, clusterB, nil, ErrNothingToRecover},
-		"under the same id":            {foundA, clusterA, nil, errSameClusterID},
-		"under no id":                  {foundA, [16]byte{}, nil, errNoClusterID},
-		"with the state of another":    {foundA, clusterB, snapshotOf(2, 50), raft.ErrStateBeyondLog},
-		"with a state, without a log":  {func(*Store) error { return nil }, clusterB, snapshotOf(2, 50), raft.ErrStateBeyondLog},
+		"for a store that is pristine": {func(*Store) error { return nil }, clusterB, raft.Snapshot{}, ErrNothingToRecover},
+		"for a store without a log":    {func(s *Store) error { return s.Join(clusterA) }, clusterB, raft.Snapshot{}, ErrNothingToRecover},
+		"under the same id":            {foundA, clusterA, raft.Snapshot{}, errSameClusterID},
+		"under no id":                  {foundA, [16]byte{}, raft.Snapshot{}, errNoClusterID},
+		"with the state of another":    {foundA, clusterB, *snapshotOf(2, 50), raft.ErrStateBeyondLog},
+		"with a state, without a log":  {func(*Store) error { return nil }, clusterB, *snapshotOf(2, 50), raft.ErrStateBeyondLog},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openForTest(t, vfs.NewMem())
@@ -193,7 +193,7 @@ func TestRecoveryIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			id, syncs := s.Identity(), s.Stats().Syncs
-			if err := s.Recover(test.cluster, test.install); !errors.Is(err, test.want) {
+			if err := s.Recover(test.cluster, test.state, true); !errors.Is(err, test.want) {
 				t.Fatalf("Recover: %v, want %v", err, test.want)
 			}
 			mustEqual(t, s, before)
@@ -214,7 +214,7 @@ func foundA(s *Store) error {
 
 func TestRecoveredServerDoesNotGoBackToTheOldCluster(t *testing.T) {
 	s, _ := memberStore(t, vfs.NewMem())
-	if err := s.Recover(clusterB, nil); err != nil {
+	if err := s.Recover(clusterB, raft.Snapshot{}, false); err != nil {
 		t.Fatal(err)
 	}
 	if wrong, ok := errors.AsType[*WrongClusterError](s.Join(clusterA)); !ok || wrong.Stored != clusterB {

@@ -8,9 +8,12 @@ import (
 	"balsa/raft"
 )
 
-// Save makes all the writes durable, in order, as one atomic operation with one
-// sync. It does nothing if nothing would change. After an error nothing is known
-// about the disk, so every later Save returns the same error.
+// Save makes all the writes durable in the log, in order, as one atomic operation
+// with one sync. It does nothing if nothing would change. After an error nothing is
+// known about the disk, so every later Save returns the same error.
+//
+// The writes count as durable when [Store.Attest], called after that, has returned.
+// Meanwhile the next Save may begin.
 //
 // Save panics if the writes would break the log: entries that leave a gap, a
 // truncation of what is compacted, a snapshot that is older than the log or says
@@ -24,7 +27,7 @@ func (s *Store) Save(writes []raft.Write) error {
 		return err
 	}
 	s.batch.Reset()
-	return s.write(writes)
+	return s.write(s.Identity(), writes)
 }
 
 // usable returns why the store cannot be written to. The caller holds writing.
@@ -35,8 +38,13 @@ func (s *Store) usable() error {
 	return s.alarm.err()
 }
 
-// write adds the writes to the batch and commits it.
-func (s *Store) write(writes []raft.Write) error {
+// write adds the writes to the batch, commits it, and has the witness say what
+// there is now. The identity is what it is after this.
+//
+// Of merged writes only the last one's witness counts. The disk never holds
+// anything between them: before the commit the log ends as it did before the first
+// of them, and after the commit as after the last.
+func (s *Store) write(id Identity, writes []raft.Write) error {
 	before := extent{hard: s.hard, start: *s.start.Load(), last: raft.Index(s.last.Load())}
 	after := before
 	kept := before.last // of the entries that are stored now
@@ -53,10 +61,65 @@ func (s *Store) write(writes []raft.Write) error {
 		s.stageEntries(w.Entries, &after)
 		s.stageHardState(w.HardState, &after)
 	}
+	known, inLog := s.witness.current()
+	if n := len(writes); n > 0 {
+		known.last, inLog = writes[n-1].Witness, endsWith(writes[n-1], inLog && writes[n-1].Witness == known.last)
+		if err := s.witness.retreat(known.last); err != nil {
+			return s.failed(err)
+		}
+	}
+	if err := s.commitLog(before, after, kept); err != nil {
+		return err
+	}
+	known.identity, known.hard = id, after.hard
+	s.witness.remember(known, inLog)
+	return nil
+}
+
+// Attest has the witness say what all calls of Save that have returned have made
+// durable, and syncs it. One call may speak for several of them. A lazy witness
+// syncs only now and then; see [Options].
+func (s *Store) Attest() error {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := s.alarm.err(); err != nil {
+		return err
+	}
+	return s.attest()
+}
+
+func (s *Store) attest() error {
+	if err := s.witness.attest(); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// failed records that the disk has failed, and returns what every later call will
+// return, too.
+func (s *Store) failed(err error) error {
+	s.alarm.record(err)
+	return s.alarm.err()
+}
+
+// endsWith reports whether the log ends, after this write, with what the witness is
+// to say. If the write leaves the log as it is, the answer stays what it was.
+func endsWith(w raft.Write, before bool) bool {
+	if n := len(w.Entries); n > 0 {
+		return w.Entries[n-1].ID() == w.Witness
+	}
+	return before && w.Reset == nil && w.TruncateFrom == 0
+}
+
+// commitLog commits the batch, if there is anything in it. Of the entries that
+// were stored before, those up to kept stay.
+func (s *Store) commitLog(before, after extent, kept raft.Index) error {
 	if s.batch.Empty() {
 		return nil
 	}
-
 	if kept < before.last || after.start != before.start {
 		// Readers rely on every entry up to last, and find out what is there
 		// from what is stored; they must not meet a commit that takes entries

@@ -293,7 +293,7 @@ func TestClosedStoreRefusesEverything(t *testing.T) {
 		"Entries": entriesErr,
 		"Size":    sizeErr,
 		"Compact": s.Compact(raft.EntryID{Term: 1, Index: 1}),
-		"Recover": s.Recover([16]byte{1}, nil),
+		"Recover": s.Recover([16]byte{1}, raft.Snapshot{}, false),
 		"Found":   s.Found([16]byte{1}, inTerm(1), commands(1, 1, 1)),
 		"Join":    s.Join([16]byte{1}),
 		"Close":   s.Close(),

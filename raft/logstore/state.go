@@ -17,10 +17,14 @@ func (s *Store) State() (raft.HardState, raft.LogState, error) {
 	if s.closed {
 		return raft.HardState{}, raft.LogState{}, ErrClosed
 	}
-	log := raft.LogState{Start: *s.start.Load(), Last: raft.Index(s.last.Load())}
+	known, _ := s.witness.current()
+	log := raft.LogState{
+		Witness: known.last,
+		Start:   *s.start.Load(), Last: raft.Index(s.last.Load()),
+	}
 	var err error
 	if log.Spans, err = s.termSpans(log.Start, log.Last); err != nil {
-		return raft.HardState{}, raft.LogState{}, err
+		return raft.HardState{}, raft.LogState{}, s.noteDamage(err)
 	}
 	if log.Configurations, err = s.configurations(); err != nil {
 		return raft.HardState{}, raft.LogState{}, err
@@ -131,6 +135,9 @@ func (s *Store) configurations() ([]raft.IndexedConfiguration, error) {
 	last := raft.Index(s.last.Load())
 	for ok := it.First(); ok; ok = it.Next() {
 		c, err := configurationAt(it)
+		if s.damaged != 0 && c.Index >= s.damaged {
+			break // Recover will remove it
+		}
 		if err == nil && c.Index > last {
 			err = fmt.Errorf("%w: the log ends with entry %d", raft.ErrCorrupt, last)
 		}

@@ -99,11 +99,12 @@ func TestStateOfACompactedLog(t *testing.T) {
 	start := raft.EntryID{Term: 4, Index: 1000}
 	s := compactedStore(t, fs, start)
 	inForce := []raft.IndexedConfiguration{snapshotOf(4, 1000).Configuration}
-	mustHaveLogState(t, s, raft.LogState{Start: start, Last: 1000, Configurations: inForce})
+	mustHaveLogState(t, s, raft.LogState{Witness: start, Start: start, Last: 1000, Configurations: inForce})
 
 	mustSave(t, s, write(command(4, 1001, ""), command(5, 1002, ""), command(5, 1003, "")))
 	mustHaveLogState(t, s, raft.LogState{
-		Start: start, Last: 1003,
+		Witness: raft.EntryID{Term: 5, Index: 1003},
+		Start:   start, Last: 1003,
 		Spans:          []raft.TermSpan{{Term: 4, First: 1001}, {Term: 5, First: 1002}},
 		Configurations: inForce,
 	})

@@ -17,6 +17,8 @@ type Stats struct {
 	// Syncs is the number of synced commits: one for each Save that changed
 	// anything.
 	Syncs uint64
+	// WitnessSyncs is the number of synced writes to the witness.
+	WitnessSyncs uint64
 	// Entries is the number of entries that were given to Save.
 	Entries uint64
 	// Bytes is what was written to the write-ahead log, without its framing.
@@ -26,9 +28,10 @@ type Stats struct {
 // Stats returns the counters of the store.
 func (s *Store) Stats() Stats {
 	return Stats{
-		Syncs:   s.counts.syncs.Load(),
-		Entries: s.counts.entries.Load(),
-		Bytes:   s.counts.bytes.Load(),
+		Syncs:        s.counts.syncs.Load(),
+		WitnessSyncs: s.witness.syncs.Load(),
+		Entries:      s.counts.entries.Load(),
+		Bytes:        s.counts.bytes.Load(),
 	}
 }
 

@@ -30,6 +30,14 @@ type Options struct {
 	// go on. Nil logs the message, to standard error if there is no Logger, and
 	// exits the process with status 1.
 	Fatal func(message string)
+	// LazyWitness lets the witness trail the log by up to a thousand entries
+	// instead of syncing it with every Save. A loss that goes no further back than
+	// that, and that no leader is there to notice, then goes unnoticed.
+	LazyWitness bool
+	// ForRecovery opens a store for [Store.Recover] and nothing else. Nothing is
+	// changed before that, and it is no obstacle if the witness is missing or
+	// unreadable, or entries are damaged.
+	ForRecovery bool
 	// FS replaces the operating system's file system, in tests.
 	FS vfs.FS
 }
@@ -38,11 +46,18 @@ type Options struct {
 // may be called by several goroutines.
 type Store struct {
 	dir    string
+	log    *slog.Logger
+	files  vfs.FS
 	db     *pebble.DB
 	lock   *pebble.Lock
 	fs     io.Closer
 	alarm  *alarm
 	counts counters
+
+	// witness stands beside the log and knows where it ended.
+	witness *witness
+	// damaged is where Recover cuts the log, in a store that is open for that.
+	damaged raft.Index
 
 	identity atomic.Pointer[Identity]
 
@@ -96,11 +111,11 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 
 	s := &Store{
-		dir: dir, alarm: newAlarm(dir),
+		dir: dir, log: log, alarm: newAlarm(dir),
 		wake: make(chan struct{}, 1), stopReclaimer: make(chan struct{}), reclaimerDone: make(chan struct{}),
 	}
 	files, closer := watchDisk(opts.FS, log, s.alarm)
-	s.fs = closer
+	s.files, s.fs = files, closer
 	err := s.alarm.guard(func() error {
 		var err error
 		if s.lock, err = lockDirectory(dir, files); err != nil {
@@ -108,7 +123,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 		o := pebbleOptions(files, s.lock, log, s.alarm)
 		o.AddEventListener(pebble.EventListener{FlushEnd: s.noteFlush})
-		if err = s.open(o, opts.NodeID); err != nil {
+		if err = s.open(o, opts); err != nil {
 			return errors.Join(err, s.lock.Close(), s.fs.Close())
 		}
 		return nil
@@ -167,13 +182,16 @@ func makeDirectory(dir string, files vfs.FS) error {
 
 // open opens Pebble and reads what the store holds, or creates it. The caller
 // holds the lock on the directory.
-func (s *Store) open(o *pebble.Options, node raft.NodeID) error {
+func (s *Store) open(o *pebble.Options, opts Options) error {
 	var err error
 	if s.db, err = pebble.Open(s.dir, o); err != nil {
 		return s.openError(err)
 	}
 	s.batch = s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxBatch))
-	if err = s.load(node); err != nil {
+	if err = s.load(opts); err != nil {
+		if s.witness != nil {
+			err = errors.Join(err, s.witness.abandon())
+		}
 		return errors.Join(err, s.batch.Close(), s.db.Close())
 	}
 	return nil
@@ -195,13 +213,13 @@ func (s *Store) openError(err error) error {
 
 // load reads everything that the store keeps in memory, or creates the store if
 // there is nothing to read.
-func (s *Store) load(node raft.NodeID) error {
+func (s *Store) load(o Options) error {
 	format, found, err := readRecord(s, formatKey, decodeFormat)
 	if err != nil {
 		return err
 	}
 	if !found {
-		return s.create(node)
+		return s.create(o)
 	}
 	if format != formatVersion {
 		return &FormatError{Dir: s.dir, Stored: format, Known: formatVersion}
@@ -210,8 +228,8 @@ func (s *Store) load(node raft.NodeID) error {
 	if err != nil {
 		return err
 	}
-	if id.NodeID != node {
-		return &WrongNodeError{Dir: s.dir, Stored: id.NodeID, Given: node}
+	if id.NodeID != o.NodeID {
+		return &WrongNodeError{Dir: s.dir, Stored: id.NodeID, Given: o.NodeID}
 	}
 	s.identity.Store(&id)
 	if s.hard, err = mustReadRecord(s, hardStateKey, decodeHardState); err != nil {
@@ -222,12 +240,22 @@ func (s *Store) load(node raft.NodeID) error {
 		return err
 	}
 	s.start.Store(&start)
-	return s.findEnd()
+	if err := s.meetWitness(o); err != nil {
+		return err
+	}
+	if err := s.findEnd(); err != nil {
+		return err
+	}
+	return s.reconcile(o)
 }
 
 // create makes an empty store of a new instance. Without a format record there
 // must be no other record: a creation that a crash interrupted leaves none.
-func (s *Store) create(node raft.NodeID) error {
+//
+// The witness comes first. So a log without a witness has lost it, however young
+// the log is, and an empty directory beside a witness that has seen anything has
+// lost its log.
+func (s *Store) create(o Options) error {
 	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return s.readError(0, err)
@@ -240,7 +268,10 @@ func (s *Store) create(node raft.NodeID) error {
 		return s.readError(0, fmt.Errorf("%w: there is data, but no record %q", raft.ErrCorrupt, formatKey))
 	}
 
-	id := Identity{NodeID: node, InstanceID: newInstanceID()}
+	id := Identity{NodeID: o.NodeID, InstanceID: newInstanceID()}
+	if err := s.createWitness(id, o); err != nil {
+		return err
+	}
 	s.stageRecord(formatKey, encodeFormat(formatVersion))
 	s.stageRecord(identityKey, encodeIdentity(id))
 	s.stageRecord(hardStateKey, encodeHardState(raft.HardState{}))
@@ -293,6 +324,9 @@ func (s *Store) findEnd() error {
 	}
 	// Pebble flushes what it finds in the write-ahead log when it opens.
 	s.flushed.Store(s.last.Load())
+	if s.damaged != 0 {
+		s.last.Store(min(s.last.Load(), uint64(s.damaged)-1))
+	}
 	return nil
 }
 
@@ -336,7 +370,7 @@ func (s *Store) Close() error {
 	close(s.stopReclaimer)
 	return s.alarm.guard(func() error {
 		<-s.reclaimerDone
-		return errors.Join(s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
+		return errors.Join(s.witness.close(), s.batch.Close(), s.db.Close(), s.lock.Close(), s.fs.Close())
 	})
 }
 

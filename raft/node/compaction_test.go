@@ -181,7 +181,7 @@ func TestACompactionKeepsItsPlaceAmongTheWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := &Node{cfg: cfg, inbox: newInbox(cfg)}
-	n.compactor = newCompactor(n, 0)
+	n.compactor, n.attest = newCompactor(n, 0), newStage(n.attestWrites)
 	writes := raft.WriteID(0)
 	entries := func(first, last raft.Index) writeJob {
 		writes++
@@ -203,6 +203,12 @@ func TestACompactionKeepsItsPlaceAmongTheWrites(t *testing.T) {
 	}
 	if log.first() != 29 || log.length() != 2 || len(log.saves) != 2 {
 		t.Errorf("entries %d and %d more, after %d saves; want entries 29 and 30 after 2", log.first(), log.length()-1, len(log.saves))
+	}
+	if got := n.inbox.take(inputs{}).written; got != 0 {
+		t.Errorf("write %d is reported before the witness was asked", got)
+	}
+	if err := n.attestWrites(n.attest.queue); err != nil {
+		t.Fatal(err)
 	}
 	if got := n.inbox.take(inputs{}).written; got != writes {
 		t.Errorf("write %d is reported, want %d", got, writes)

@@ -6,17 +6,22 @@ import (
 	"balsa/raft"
 )
 
-// LogStore keeps the log and the hard state on stable storage. Save is called
-// by one goroutine, the log writer; Entries by any.
+// LogStore keeps the log and the hard state on stable storage, and the durability
+// witness beside them (see raft/recovering.go). Save is called by one goroutine,
+// the log writer; Attest by another; Entries by any.
 type LogStore interface {
 	// State describes what is stored. It is called once, before anything else,
 	// and must be quick whatever the length of the log.
 	State() (raft.HardState, raft.LogState, error)
-	// Save makes all the writes durable, in order, as one atomic operation with
-	// one sync. After an error nothing is known about the disk (a failed fsync
-	// may have dropped the data and cleared the error): the node stops, and
-	// Save is not called again.
+	// Save makes all the writes durable in the log, in order, as one atomic
+	// operation with one sync. After an error nothing is known about the disk (a
+	// failed fsync may have dropped the data and cleared the error): the node
+	// stops, and Save is not called again.
 	Save(writes []raft.Write) error
+	// Attest has the witness say what all calls of Save that have returned have
+	// made durable; only then do those writes count as durable. The next Save may
+	// be under way meanwhile. Errors are as grave as those of Save.
+	Attest() error
 	// Entries returns the stored entries from index first on: at least one, and
 	// then as many as fit into maxBytes of encoded size, none beyond last. It
 	// checks each entry's checksum and that indexes are contiguous. It returns

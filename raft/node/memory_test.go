@@ -24,12 +24,17 @@ type memoryLog struct {
 	gate  chan struct{} // if set, each Save first receives from it
 	err   error         // of Save
 	cut   error         // of Compact
+
+	// saved is what the witness has to say, witness what it says.
+	saved, witness raft.EntryID
+	attestGate     chan struct{} // if set, each Attest first receives from it
+	attestErr      error         // of Attest
 }
 
 func (l *memoryLog) State() (raft.HardState, raft.LogState, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := raft.LogState{Start: l.start, Last: l.last()}
+	s := raft.LogState{Witness: l.witness, Start: l.start, Last: l.last()}
 	if l.inForce.Index != 0 {
 		s.Configurations = append(s.Configurations, l.inForce)
 	}
@@ -81,7 +86,23 @@ func (l *memoryLog) Save(writes []raft.Write) error {
 		l.entries = append(slices.Clip(l.entries), w.Entries...)
 	}
 	l.saves = append(l.saves, slices.Clone(writes))
+	l.saved = writes[len(writes)-1].Witness
 	return nil
+}
+
+func (l *memoryLog) Attest() error {
+	l.mu.Lock()
+	gate := l.attestGate
+	l.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.attestErr == nil {
+		l.witness = l.saved
+	}
+	return l.attestErr
 }
 
 func (l *memoryLog) Entries(first, last raft.Index, maxBytes int) ([]raft.Entry, error) {

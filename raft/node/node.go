@@ -6,7 +6,7 @@
 //
 //	clients, network ---> inbox ---> loop (owns the raft.Core)
 //	                        ^          |  Send ----------------------> Transport
-//	                        |          |  Write, SendAfterWrite -> log writer
+//	                        |          |  Write, SendAfterWrite -> log writer -> attester
 //	                        |          |  Apply, Install ------------> applier
 //	                        |          |  Load ----------------------> loader
 //	                        |          |  SendSnapshot --> a sender per follower
@@ -18,13 +18,15 @@
 // The loop never waits for a disk, a network or a client. It takes everything
 // that has arrived since the last turn, tells the core, and hands out what the
 // core wants done; while the log writer is busy with one fsync, the next batch
-// gathers by itself. That is all the batching there is: no timer delays a lone
+// gathers by itself. Messages that must wait for the disk wait for two fsyncs, the
+// log's and then that of the log's witness, which the attester does while the log
+// writer goes on. That is all the batching there is: no timer delays a lone
 // request.
 //
 // Read in this order.
 //
 // The core at work: node.go (the calls), inbox.go, loop.go, pipeline.go (log
-// writer, applier, loader), view.go (what others may know at any time).
+// writer, attester, applier, loader), view.go (what others may know at any time).
 //
 // Those who wait: waiters.go (for an entry), reads.go, membership.go, transfer.go.
 //
@@ -51,6 +53,7 @@ type Node struct {
 	inbox     *inbox
 	loop      *loop
 	writer    *stage[writeJob]
+	attest    *stage[attestJob]
 	apply     *stage[applyJob]
 	load      *stage[raft.Load]
 	compactor *compactor
@@ -94,6 +97,7 @@ func Start(cfg Config) (*Node, error) {
 	n.appliedIndex.Store(uint64(status.LastApplied))
 	n.view.Store(newView(core))
 	n.writer = newStage(n.write)
+	n.attest = newStage(n.attestWrites)
 	n.apply = newStage(n.applyJobs)
 	n.load = newStage(n.loadEntries)
 	n.compactor = newCompactor(n, status.LastIndex)
@@ -101,7 +105,7 @@ func Start(cfg Config) (*Node, error) {
 	n.receiver = &receiver{node: n}
 	n.loop = newLoop(n, core)
 
-	for _, run := range []func() error{n.loop.run, n.writer.run, n.apply.run, n.load.run, n.compactor.looks.run} {
+	for _, run := range []func() error{n.loop.run, n.writer.run, n.attest.run, n.apply.run, n.load.run, n.compactor.looks.run} {
 		n.goroutines.Go(func() {
 			if err := run(); err != nil {
 				n.stop(err)
@@ -275,6 +279,7 @@ func (n *Node) stop(err error) {
 		n.endRunning()
 		n.inbox.close()
 		n.writer.close()
+		n.attest.close()
 		n.apply.close()
 		n.load.close()
 		n.compactor.looks.close()

@@ -245,6 +245,57 @@ func TestAFailedWriteStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
 	})
 }
 
+// What has reached the log alone, and not its witness, counts for nothing yet. But
+// the log goes on: one witness then speaks for several writes.
+func TestNothingIsAcknowledgedBeforeTheWitnessSaysSo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 1).start(nil)
+		leader, log := c.leader(), c.logs[1]
+		gate := make(chan struct{})
+		log.set(func() { log.attestGate, log.saves = gate, nil })
+		results := make(chan error, 3)
+		for i := range 3 {
+			go func() {
+				_, err := leader.Propose(t.Context(), []byte("x"))
+				results <- err
+			}()
+			synctest.Wait()
+			if got := len(log.saves); got != i+1 {
+				t.Fatalf("%d writes are in the log while the witness is held up, want %d", got, i+1)
+			}
+		}
+		status, err := leader.Status(t.Context())
+		if err != nil || len(results) != 0 || status.DurableIndex >= status.LastIndex-2 {
+			t.Fatalf("%d answers, durable %d of %d, %v", len(results), status.DurableIndex, status.LastIndex, err)
+		}
+		log.set(func() { log.attestGate = nil })
+		gate <- struct{}{} // for the first write; the other two share the next
+		for range 3 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if status, err := leader.Status(t.Context()); err != nil || log.witness.Index != status.LastIndex {
+			t.Errorf("the witness says %s, the log ends with %d, %v", log.witness, status.LastIndex, err)
+		}
+	})
+}
+
+func TestAFailedWitnessStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 1).start(nil)
+		leader, log := c.leader(), c.logs[1]
+		log.set(func() { log.attestErr = errDisk })
+		if _, err := leader.Propose(t.Context(), []byte("x")); !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("proposal: error %v, want ErrOutcomeUnknown", err)
+		}
+		<-leader.Done()
+		if err := leader.Stop(); !errors.Is(err, errDisk) || len(c.kvs[1].has()) != 0 {
+			t.Errorf("the node stopped with %v, and applied %v", err, c.kvs[1].has())
+		}
+	})
+}
+
 func TestAFailedApplyStopsTheNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 1).start(nil)

@@ -73,10 +73,17 @@ type writeJob struct {
 	compact raft.EntryID
 }
 
+// attestJob is the newest of some writes that are in the log, zero if there was
+// none, and the messages that wait for them.
+type attestJob struct {
+	last            raft.WriteID
+	toPeers, toSelf []raft.Message
+}
+
 // write is the log writer: it makes everything that is queued durable with one
-// sync, however many writes that are, and then lets go of the messages that
-// waited for it. A compaction keeps its place among the writes, so that it never
-// meets a log that is another one by then.
+// sync, however many writes that are, and hands over to the attester. A compaction
+// keeps its place among the writes, so that it never meets a log that is another
+// one by then.
 func (n *Node) write(jobs []writeJob) error {
 	for len(jobs) > 0 {
 		compaction := slices.IndexFunc(jobs, func(job writeJob) bool { return job.compact.Index != 0 })
@@ -100,31 +107,49 @@ func (n *Node) save(jobs []writeJob) error {
 		return nil
 	}
 	var writes []raft.Write
-	var toPeers, toSelf []raft.Message
+	var saved attestJob
 	for _, job := range jobs {
 		if job.write != nil {
 			writes = append(writes, *job.write)
 		}
 		for _, m := range job.after {
 			if m.To == n.cfg.ID {
-				toSelf = append(toSelf, m)
+				saved.toSelf = append(saved.toSelf, m)
 			} else {
-				toPeers = append(toPeers, m)
+				saved.toPeers = append(saved.toPeers, m)
 			}
 		}
 	}
-	var last raft.WriteID
 	if len(writes) > 0 {
 		if err := n.cfg.Log.Save(writes); err != nil {
 			return fmt.Errorf("writing the log failed: %w", err)
 		}
-		last = writes[len(writes)-1].ID
+		saved.last = writes[len(writes)-1].ID
 		n.compactor.wrote(writes)
 	}
-	if len(toPeers) > 0 {
-		n.cfg.Transport.Send(toPeers)
+	n.attest.add(saved)
+	return nil
+}
+
+// attestWrites is the attester: it has the witness say what the log has made
+// durable, and then lets go of the messages that waited for that. While the witness
+// is being synced, the log writer is at work on the next batch.
+func (n *Node) attestWrites(jobs []attestJob) error {
+	all := jobs[0]
+	for _, job := range jobs[1:] {
+		all.last = max(all.last, job.last)
+		all.toPeers = append(all.toPeers, job.toPeers...)
+		all.toSelf = append(all.toSelf, job.toSelf...)
 	}
-	n.inbox.written(last, toSelf)
+	if all.last != 0 {
+		if err := n.cfg.Log.Attest(); err != nil {
+			return fmt.Errorf("writing the witness of the log failed: %w", err)
+		}
+	}
+	if len(all.toPeers) > 0 {
+		n.cfg.Transport.Send(all.toPeers)
+	}
+	n.inbox.written(all.last, all.toSelf)
 	return nil
 }
 

@@ -18,9 +18,10 @@ import (
 // becomes that at once; nobody else has to be asked.
 func (s *server) openLog() error {
 	store, err := logstore.Open(s.logDir(), logstore.Options{
-		NodeID: s.cfg.ID,
-		Logger: s.log,
-		Fatal:  s.cfg.Fatal,
+		NodeID:      s.cfg.ID,
+		LazyWitness: s.cfg.LazyWitness,
+		Logger:      s.log,
+		Fatal:       s.cfg.Fatal,
 	})
 	if err != nil {
 		return err

@@ -55,6 +55,8 @@ type Config struct {
 	// LogTail is how many entries of the log are kept for followers that are
 	// behind, although the state has them on disk.
 	LogTail int
+	// LazyWitness lets the witness of the log trail it: see logstore.Options.
+	LazyWitness bool
 	// SnapshotRate is how many bytes per second a snapshot may take; 0 means that
 	// there is no limit.
 	SnapshotRate int

@@ -32,6 +32,9 @@ type Recovery struct {
 	// Last is the last entry of the log. What the others have acknowledged after
 	// it is lost.
 	Last raft.EntryID
+	// Lost is the entry that the log once ended with, if its disk has lost the end
+	// of it; otherwise zero. Another node may still have it.
+	Lost raft.EntryID
 	// Term is the last term that this node has been in.
 	Term raft.Term
 	// Voters are those of the last configuration in the log, this node included.
@@ -46,7 +49,9 @@ func Recover(cfg RecoverConfig, confirmed bool) (Recovery, error) {
 	if _, err := os.Stat(s.logDir()); errors.Is(err, fs.ErrNotExist) {
 		return Recovery{}, fmt.Errorf("--data-dir %s: there is no log in %q", cfg.DataDir, s.logDir())
 	}
-	store, err := logstore.Open(s.logDir(), logstore.Options{NodeID: cfg.ID, Logger: cfg.Logger, Fatal: cfg.Fatal})
+	store, err := logstore.Open(s.logDir(), logstore.Options{
+		NodeID: cfg.ID, ForRecovery: true, Logger: cfg.Logger, Fatal: cfg.Fatal,
+	})
 	if err != nil {
 		return Recovery{}, err
 	}
@@ -63,6 +68,9 @@ func recoverFrom(s *server, store *logstore.Store, cfg RecoverConfig, confirmed 
 	r := Recovery{
 		Cluster: identity.ClusterID, NewCluster: incarnation(identity, log),
 		Last: lastEntry(log), Term: hs.CurrentTerm,
+	}
+	if log.Witness != r.Last {
+		r.Lost = log.Witness // the store has brought it up to date, so it is newer
 	}
 	if n := len(log.Configurations); n > 0 {
 		r.Voters = log.Configurations[n-1].Configuration.Voters()
@@ -87,10 +95,7 @@ func recoverFrom(s *server, store *logstore.Store, cfg RecoverConfig, confirmed 
 	if err := errors.Join(err, state.Close()); err != nil {
 		return r, err
 	}
-	if !installed {
-		return r, store.Recover(r.NewCluster, nil)
-	}
-	return r, store.Recover(r.NewCluster, &held)
+	return r, store.Recover(r.NewCluster, held, installed)
 }
 
 func lastEntry(log raft.LogState) raft.EntryID {
