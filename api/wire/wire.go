@@ -61,6 +61,7 @@ type ClusterStatus struct {
 	AppliedIndex uint64   `json:"applied_index" doc:"The last log entry applied to the local state." example:"15"`
 	FirstIndex   uint64   `json:"first_index,omitempty" doc:"The first entry that the local log still holds; the effect of earlier ones is in the state alone. Missing while there is no log." example:"1"`
 	LastIndex    uint64   `json:"last_index" doc:"The last entry of the local log, committed or not." example:"15"`
+	LostIndex    uint64   `json:"lost_index,omitempty" doc:"Up to which entry the local log went before its disk lost the end of it. Missing when nothing is lost, or it has been received again. Until then the node does not lead, and votes only for nodes that have it." example:"15"`
 	Voters       []uint64 `json:"voters" doc:"The IDs of the servers that vote; while the configuration is joint, those that will vote after it." example:"[1,2,3]"`
 	Learners     []uint64 `json:"learners" doc:"The IDs of the servers that receive the log and do not vote." example:"[]"`
 	// ConfigurationIndex and the three fields that follow it are left out when
@@ -70,6 +71,6 @@ type ClusterStatus struct {
 	TransferTo         uint64            `json:"transfer_to,omitempty" doc:"Only from the leader: whom it is handing over leadership to. Missing when it is not." example:"2"`
 	Receiving          *SnapshotProgress `json:"receiving,omitempty" doc:"The snapshot that this node is receiving. Missing when it is not."`
 	Members            []Member          `json:"members" doc:"Every node that Raft's configuration or gossip knows, in ascending order of ID."`
-	State              string            `json:"state" doc:"One word for what this node is doing, such as waiting, electing, receiving or ready." example:"ready"`
+	State              string            `json:"state" doc:"One word for what this node is doing, such as waiting, electing, receiving, recovering or ready." example:"ready"`
 	Message            string            `json:"message" doc:"The same in a sentence, with what is missing." example:"following node 1"`
 }

@@ -89,6 +89,8 @@ func (m *model) contents() contents {
 type history struct {
 	model
 	rng *rand.Rand
+	// small keeps the commands short, and the configuration the first one.
+	small bool
 }
 
 // write appends to the log, or replaces the end of it, as a new term often does.
@@ -142,10 +144,14 @@ func (h *history) entries(next raft.EntryID) []raft.Entry {
 		e := raft.NewEntry(next, raft.EntryNoop, nil)
 		kind := h.rng.IntN(8)
 		switch {
-		case next.Index == 1 || kind == 0:
+		case next.Index == 1 || kind == 0 && !h.small:
 			e = configurationEntry(next.Term, next.Index, 1, 2, raft.NodeID(3+h.rng.IntN(5)))
 		case kind <= 5:
-			data := make([]byte, h.rng.IntN(200))
+			size := 200
+			if h.small {
+				size = 8
+			}
+			data := make([]byte, h.rng.IntN(size))
 			for i := range data {
 				data[i] = byte(h.rng.Uint32())
 			}

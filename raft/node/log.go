@@ -26,6 +26,16 @@ func (n *Node) tracer() func(raft.Event) {
 		case raft.EventTruncated:
 			logger.Info("raft: removing entries that another leader's log contradicts; they were never committed",
 				"first", e.Entry.Index, "last", e.Last)
+		case raft.EventLost:
+			if e.Peer != raft.None {
+				logger.Warn("raft: a server has lost entries that it had acknowledged; it receives them again", "server", e.Peer, "term", e.Term)
+				return
+			}
+			logger.Warn("raft: recovering: the disk of this server has lost the end of its log, and with it what others count on; "+
+				"until it is here again, this server does not lead, and votes only for servers that have it",
+				"log_ends_with", e.Last, "lost_up_to", e.Entry.Index, "of_term", e.Entry.Term)
+		case raft.EventRecovered:
+			logger.Info("raft: recovered: what the disk had lost is here again", "log_ends_with", e.Last, "term", e.Term)
 		case raft.EventTransfer, raft.EventInstalled:
 			logger.Info("raft: "+e.String(), "term", e.Term)
 		default:

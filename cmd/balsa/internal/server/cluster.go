@@ -28,6 +28,7 @@ const (
 	stateStarting   = "starting"    // its Raft node is about to start
 	stateElecting   = "electing"    // no leader is known
 	stateReceiving  = "receiving"   // a snapshot of the state
+	stateRecovering = "recovering"  // what its disk has lost of the log
 	stateCatchingUp = "catching up" // the state is behind what is known to be committed
 	stateReady      = "ready"
 )
@@ -39,6 +40,10 @@ const readyPatience = time.Second
 // Ready implements [api.Cluster]. A node is ready if it could serve a
 // linearizable read now, which takes a leader, a majority, and a local state
 // that has caught up.
+//
+// One that is recovering what its disk has lost could do that, too, but whoever
+// restarts node after node takes a ready one for as good as the others. It is not:
+// it helps to elect nobody who lacks what it has lost.
 func (s clusterView) Ready(ctx context.Context) error {
 	m := s.member.Load()
 	if m == nil {
@@ -46,12 +51,15 @@ func (s clusterView) Ready(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
-	if _, err := m.node.ReadIndex(ctx); err == nil {
-		return nil
-	}
+	_, readErr := m.node.ReadIndex(ctx)
 	status, err := s.Status(context.WithoutCancel(ctx))
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case status.LostIndex != 0:
+		return errors.New(status.Message)
+	case readErr == nil:
+		return nil
 	}
 	return fmt.Errorf("no linearizable read is possible: %s", status.Message)
 }
@@ -84,6 +92,7 @@ func (s clusterView) Status(ctx context.Context) (wire.ClusterStatus, error) {
 	out.AppliedIndex = uint64(status.LastApplied)
 	out.FirstIndex = uint64(status.FirstIndex)
 	out.LastIndex = uint64(status.LastIndex)
+	out.LostIndex = uint64(status.Lost.Index)
 	out.ConfigurationIndex = uint64(status.ConfigurationIndex)
 	out.Change = pendingChange(status)
 	out.TransferTo = uint64(status.TransferTo)
@@ -174,6 +183,8 @@ func numbers(ids []raft.NodeID) []uint64 {
 func describe(status raft.Status, cluster wire.ClusterStatus) (state, message string) {
 	voters, members := status.Configuration.Voters(), cluster.Members
 	switch r := cluster.Receiving; {
+	case status.Lost != raft.EntryID{}:
+		return stateRecovering, recovering(status)
 	case r != nil:
 		return stateReceiving, fmt.Sprintf("receiving the state as of entry %d from node %d: %d %%", r.Index, r.From, r.Percent())
 	case len(voters) == 0:
@@ -189,6 +200,17 @@ func describe(status raft.Status, cluster wire.ClusterStatus) (state, message st
 	}
 	return stateElecting, fmt.Sprintf("no leader is known: electing one takes %d of %s%s",
 		len(voters)/2+1, plural(len(voters), "voter"), absent(voters, members))
+}
+
+// recovering says what this server's disk has lost, and what it waits for.
+func recovering(status raft.Status) string {
+	from := "whoever leads next"
+	if status.Leader != raft.None {
+		from = fmt.Sprintf("node %d", status.Leader)
+	}
+	return fmt.Sprintf("recovering: the disk of this node has lost the end of its log: it ends with entry %d and went up to entry %d "+
+		"of term %d; until this node has that again, from %s, it does not lead, and votes only for nodes that have it",
+		status.LastIndex, status.Lost.Index, status.Lost.Term, from)
 }
 
 // asLearner says so if this server does not vote.

@@ -117,16 +117,18 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	raftRole      = desc("raft_role", "1 for the role that this node has, 0 for the others.", "role")
-	raftTerm      = desc("raft_term", "The current term.")
-	raftHasLeader = desc("raft_has_leader", "1 if this node knows a leader.")
-	raftCommit    = desc("raft_commit_index", "The last entry that is known to be committed.")
-	raftApplied   = desc("raft_applied_index", "The last entry that is applied.")
-	raftLast      = desc("raft_last_index", "The last entry of the log.")
-	raftMatch     = desc("raft_peer_match_index", "Only on the leader: up to where the peer's log is known to equal its own.", "peer")
-	raftContact   = desc("raft_peer_last_contact_seconds", "Only on the leader: how long ago the peer was heard.", "peer")
+	raftRole       = desc("raft_role", "1 for the role that this node has, 0 for the others.", "role")
+	raftTerm       = desc("raft_term", "The current term.")
+	raftHasLeader  = desc("raft_has_leader", "1 if this node knows a leader.")
+	raftCommit     = desc("raft_commit_index", "The last entry that is known to be committed.")
+	raftApplied    = desc("raft_applied_index", "The last entry that is applied.")
+	raftLast       = desc("raft_last_index", "The last entry of the log.")
+	raftRecovering = desc("raft_recovering", "1 while this node lacks something that its disk has lost.")
+	raftMatch      = desc("raft_peer_match_index", "Only on the leader: up to where the peer's log is known to equal its own.", "peer")
+	raftContact    = desc("raft_peer_last_contact_seconds", "Only on the leader: how long ago the peer was heard.", "peer")
 
 	logSyncs   = desc("log_syncs_total", "Synced writes to the log: each holds all that waited for the one before.")
+	logWitness = desc("log_witness_syncs_total", "Synced writes to the witness of the log.")
 	logEntries = desc("log_entries_total", "Entries written to the log.")
 	logBytes   = desc("log_bytes_total", "Bytes written to the log.")
 
@@ -154,6 +156,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e := emitter{out}
 	log := c.logStore.Stats()
 	e.counter(logSyncs, log.Syncs)
+	e.counter(logWitness, log.WitnessSyncs)
 	e.counter(logEntries, log.Entries)
 	e.counter(logBytes, log.Bytes)
 	c.collectRPC(e)
@@ -206,6 +209,7 @@ func collectRaft(e emitter, n *node.Node) {
 	e.gauge(raftCommit, float64(status.CommitIndex))
 	e.gauge(raftApplied, float64(status.LastApplied))
 	e.gauge(raftLast, float64(status.LastIndex))
+	e.gauge(raftRecovering, oneIf(status.Lost != raft.EntryID{}))
 	for _, peer := range status.Peers {
 		e.gauge(raftMatch, float64(peer.MatchIndex), label(peer.ID))
 		e.gauge(raftContact, (time.Duration(peer.TicksSinceReply) * n.TickInterval()).Seconds(), label(peer.ID))
