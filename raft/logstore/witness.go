@@ -275,8 +275,14 @@ func encodeSlot(slot []byte, sequence uint64, t testimony) {
 	b = append(b, encodeIdentity(t.identity)...)
 	b = append(b, encodeHardState(t.hard)...)
 	b = append(b, encodeEntryID(t.last)...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(t.damaged))
-	binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	binary.LittleEndian.AppendUint64(b, uint64(t.damaged))
+	sealSlot(slot)
+}
+
+// sealSlot puts the checksum at the end of what a slot says.
+func sealSlot(slot []byte) {
+	said := slot[:slotLength-checksumSize]
+	binary.LittleEndian.PutUint32(slot[len(said):], crc32.Checksum(said, castagnoli))
 }
 
 // decodeSlot reports whether the slot can be read.
