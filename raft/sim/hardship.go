@@ -24,10 +24,11 @@ func (w *world) noHardship() hardship { return hardship{name: "none", groups: []
 // half of the cases the leader is not one of them: it must not stand in the way.
 func (w *world) someHardship() hardship {
 	var order []*node
-	for _, i := range w.faultRandom.Perm(len(w.nodes)) {
-		order = append(order, w.nodes[i])
+	for rest := slices.Clone(w.nodes); len(rest) > 0; {
+		i := w.choose(len(rest))
+		order, rest = append(order, rest[i]), slices.Delete(rest, i, i+1)
 	}
-	if leader := w.leader(); leader != nil && w.faultRandom.IntN(2) == 0 {
+	if leader := w.leader(); leader != nil && w.choose(2) == 1 {
 		i := slices.Index(order, leader)
 		order[i], order[0] = order[0], order[i]
 	}
@@ -39,7 +40,7 @@ func (w *world) someHardship() hardship {
 		}
 	}
 	one := enough[0]
-	switch kind := w.faultRandom.IntN(4); {
+	switch kind := w.choose(4); {
 	case len(rest) == 0:
 		return w.noHardship()
 	case kind == 0:
@@ -108,6 +109,6 @@ func (w *world) refresh(h hardship) {
 		}
 	}
 	if h.connected != nil {
-		w.network.partition(func(from, to int) bool { return h.connected(w.nodes[from], w.nodes[to]) })
+		w.network.partition(func(from, to raft.NodeID) bool { return h.connected(w.node(from), w.node(to)) })
 	}
 }

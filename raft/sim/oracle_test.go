@@ -250,7 +250,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 			s.checkWrites()
 		}},
 		{"a cluster without connections", "Liveness", func(s scene) {
-			s.network.partition(func(_, _ int) bool { return false })
+			s.network.partition(func(_, _ raft.NodeID) bool { return false })
 			s.checkProgress(s.noHardship())
 		}},
 		{"a campaign in a healthy cluster", "Liveness", func(s scene) {
@@ -275,14 +275,14 @@ func TestAPanicOfACoreIsAViolation(t *testing.T) {
 
 func TestAViolationSaysHowToRepeatItAndWhatHappened(t *testing.T) {
 	s := newScene(t)
-	s.repeat = Options{Seed: 3, Nodes: 5}.repeat()
+	s.repeat = Options{Seed: 3, Nodes: 5}.Repeat()
 	s.violated("Some Rule", "some detail")
 	s.violated("Another Rule", "which is only a consequence")
 	var v *Violation
 	if !errors.As(error(s.failure), &v) || v.Rule != "Some Rule" {
 		t.Fatalf("the violation is %v", s.failure)
 	}
-	for _, want := range []string{"seed 3", "-seed=3 -v -nodes=5", "Some Rule", "some detail", "n1     n2     n3", "AppendEntries"} {
+	for _, want := range []string{"seed 3", "--seed 3 --nodes 5", "Some Rule", "some detail", "n1     n2     n3", "AppendEntries"} {
 		if !strings.Contains(v.Error(), want) {
 			t.Errorf("the error does not contain %q:\n%s", want, v)
 		}

@@ -12,6 +12,8 @@ type Result struct {
 	// Hash is made of every event of the run: the same options give the same
 	// hash, always.
 	Hash uint64
+	// State is the hash of what the run has led to, and of nothing else.
+	State uint64
 	Statistics
 	// History is what the clients did and saw, in the order in which they asked.
 	History []Operation
@@ -43,7 +45,9 @@ type Statistics struct {
 	// Writes are those begun, GroupedWrites those that finished together with
 	// the next one, LostWrites those that a crash prevented.
 	Writes, GroupedWrites, LostWrites int
-	Flushes, Loads, ApplyLoads        int
+	// FailedWrites are those that ended with an error.
+	FailedWrites               int
+	Flushes, Loads, ApplyLoads int
 
 	Snapshots SnapshotStatistics
 	Members   MemberStatistics
@@ -123,14 +127,14 @@ type RecoveryStatistics struct {
 func (s Statistics) String() string {
 	return fmt.Sprintf("%d steps, %s ticks, %d campaigns, %d leaders, %d committed, %d truncations, "+
 		"puts %d/%d/%d, gets %d/%d/%d (unknown/done/failed), %d messages (%d lost, %d twice, %d late, %d clogged), "+
-		"%d partitions, %d crashes (%d quickly back), %d power losses, %d pauses, %d leader falls, %d+%d hints, %d writes (%d grouped, %d lost), "+
+		"%d partitions, %d crashes (%d quickly back), %d power losses, %d pauses, %d leader falls, %d+%d hints, %d writes (%d grouped, %d lost, %d failed), "+
 		"%d flushes, %d loads, %d apply loads\nsnapshots %+v\nmembers %+v\ntransfers %+v\nleases %+v\nrecovery %+v",
 		s.Steps, s.Duration, s.Campaigns, s.Leaders, s.Committed, s.Truncations,
 		s.Operations[Put][Unknown], s.Operations[Put][Done], s.Operations[Put][Failed],
 		s.Operations[Get][Unknown], s.Operations[Get][Done], s.Operations[Get][Failed],
 		s.Messages, s.Lost, s.Duplicated, s.Late, s.Clogged,
 		s.Partitions, s.Crashes, s.QuickRestarts, s.PowerLosses, s.Pauses, s.LeaderFalls, s.TrueHints, s.FalseHints,
-		s.Writes, s.GroupedWrites, s.LostWrites, s.Flushes, s.Loads, s.ApplyLoads,
+		s.Writes, s.GroupedWrites, s.LostWrites, s.FailedWrites, s.Flushes, s.Loads, s.ApplyLoads,
 		s.Snapshots, s.Members, s.Transfers, s.Leases, s.Recovery)
 }
 
