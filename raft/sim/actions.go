@@ -88,11 +88,12 @@ const (
 	Timeout Verb = "timeout" // a node stands for election, if it would on its own
 
 	// In a world that is moved by hand:
-	Ticks   Verb = "tick"    // a clock, Count times
-	Deliver Verb = "deliver" // the oldest message of a kind that waits on a link
-	Copy    Verb = "copy"    // the same, and keep it
-	Lose    Verb = "lose"    // the same message, without delivering it
-	Written Verb = "written" // the oldest write of a node is durable
+	Ticks   Verb = "tick"     // a clock, Count times
+	Deliver Verb = "deliver"  // the oldest message of a kind that waits on a link
+	Copy    Verb = "copy"     // the same, and keep it
+	Lose    Verb = "lose"     // the same message, without delivering it
+	LoseAll Verb = "lose-all" // messages that wait
+	Written Verb = "written"  // the oldest write of a node is durable
 
 	// Next is a departure.
 	Next Verb = "next"
@@ -154,6 +155,8 @@ func (w *world) perform(a Action) {
 
 func (w *world) performOnNetwork(a Action) {
 	switch a.Verb {
+	case LoseAll:
+		w.network.waiting = nil
 	case Heal:
 		w.network.heal()
 	case Cut:

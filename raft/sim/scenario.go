@@ -25,7 +25,7 @@ type Scenario struct {
 	// Core sets the timeouts and limits of every core.
 	Core raft.Config
 	// Settle is how long after the end of the actions some of their effects may
-	// last: no less than the longest time that an action mentions. Zero: twice that.
+	// last: no less than the longest time that an action mentions. Zero: more than twice that.
 	Settle Time
 	// Drift says that clocks differ by more than leases allow.
 	Drift bool
@@ -107,7 +107,7 @@ func Replay(s Scenario, trace io.Writer) (Result, error) {
 		Workload: &Workload{Clients: s.Clients, Keys: s.Keys}, Trace: trace, TraceLength: 200,
 	})
 	w.scripted, w.byHand, w.drifts = true, s.ByHand, s.Drift
-	w.aftermath = cmp.Or(s.Settle, 2*s.longest())
+	w.aftermath = cmp.Or(s.Settle, Tick+2*s.longest())
 	w.repeat = "balsa sim --scenario FILE --trace"
 	w.tape = &tape{ahead: map[place][]Action{}, passed: map[place]passage{}}
 	for _, a := range s.Actions {
@@ -162,7 +162,7 @@ func (w *world) byItself() {
 
 // longest is the longest time that an action mentions.
 func (s Scenario) longest() Time {
-	longest := Tick
+	var longest Time
 	for _, a := range s.Actions {
 		longest = max(longest, a.Length)
 		if a.Verb == Next && points[a.Point].unit == isTime && points[a.Point].lasts {

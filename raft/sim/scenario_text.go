@@ -104,8 +104,8 @@ var forms = map[Verb]form{
 	Timeout:   {who: aNode},
 	Ticks:     {aNode, []field{fieldCount("times")}},
 	Deliver:   {who: aLink}, Copy: {who: aLink}, Lose: {who: aLink},
-	Written: {who: aNode},
-	Next:    {},
+	LoseAll: {who: nobody}, Written: {who: aNode},
+	Next: {},
 }
 
 // String writes a scenario to text, see [ParseScenario].
@@ -114,7 +114,7 @@ func (s Scenario) String() string {
 	b.WriteString(scenarioMagic + "\nworld")
 	for _, f := range worldFields {
 		if v := f.get(&s); v != 0 {
-			fmt.Fprintf(&b, " %s=%s", f.name, f.unit.format(v))
+			b.WriteString(" " + f.unit.assign(f.name, v))
 		}
 	}
 	b.WriteString("\ncore")
@@ -157,7 +157,7 @@ func (a Action) String() string {
 	}
 	for _, f := range form.fields {
 		if v := f.get(&a); v != 0 {
-			words = append(words, f.name+"="+f.unit.format(v))
+			words = append(words, f.unit.assign(f.name, v))
 		}
 	}
 	if c := a.Change; c != nil {
@@ -327,7 +327,7 @@ func worldNumber(name string, at func(*Scenario) *int) numbered[Scenario] {
 }
 
 func worldFlag(name string, at func(*Scenario) *bool) numbered[Scenario] {
-	return numbered[Scenario]{name, isNumber,
+	return numbered[Scenario]{name, isFlag,
 		func(s *Scenario) int64 { return int64(count(*at(s))) },
 		func(s *Scenario, v int64) { *at(s) = v != 0 }}
 }
@@ -631,6 +631,14 @@ func parseKind(word string) (messageKind, error) {
 	return noMessage, fmt.Errorf("%q is no kind of message; there are %s", word, strings.Join(messageKinds[1:], ", "))
 }
 
+// assign writes a name and what it is set to.
+func (u unit) assign(name string, v int64) string {
+	if u == isFlag {
+		return name
+	}
+	return name + "=" + u.format(v)
+}
+
 // format writes a number as its unit demands.
 func (u unit) format(v int64) string {
 	switch u {
@@ -645,6 +653,11 @@ func (u unit) format(v int64) string {
 // parse reads what format writes. A time may have fewer decimals.
 func (u unit) parse(text string) (int64, error) {
 	switch u {
+	case isFlag:
+		if text != "" {
+			return 0, fmt.Errorf("it is either there or not, and takes no value %q", text)
+		}
+		return 1, nil
 	case isServer:
 		id, err := parseNode(text)
 		return int64(id), err
