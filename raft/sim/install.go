@@ -145,7 +145,13 @@ func (n *node) tellSnapshot(p *picture) {
 // the log is cut.
 func (n *node) startInstalling(snapshot raft.Snapshot) {
 	n.w.oracle.wantsInstall(n, snapshot)
-	delay := n.hostDelay(pointInstall, max(n.w.faults.ApplyTicks, n.w.faults.ReportTicks))
+	slow := ticks(max(n.w.faults.ApplyTicks, n.w.faults.ReportTicks))
+	delay := n.time(pointInstall, Tick/20, func() Time {
+		if n.random.coin() {
+			return n.random.between(0, slow)
+		}
+		return n.random.between(Tick/50, Tick/10)
+	})
 	n.later(delay, func() {
 		if n.crashesInstalling(crashBeforeInstall) {
 			return

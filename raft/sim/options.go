@@ -209,6 +209,12 @@ func (o Options) withDefaults() (Options, error) {
 	return o, o.validate()
 }
 
+// Validate checks the options. Run does so too.
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) validate() error {
 	switch {
 	case unknownKind(o.Kinds) != "":

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 )
 
@@ -122,6 +123,26 @@ type RecoveryStatistics struct {
 	// are those in which somebody needed a snapshot, JointAtFirst those that began
 	// with a joint configuration in force somewhere.
 	Hardships, SnapshotsNeeded, JointAtFirst int
+}
+
+// Add adds the numbers of another run.
+func (s *Statistics) Add(other Statistics) {
+	add(reflect.ValueOf(s).Elem(), reflect.ValueOf(other))
+}
+
+func add(total, s reflect.Value) {
+	switch total.Kind() {
+	case reflect.Struct:
+		for i := range total.NumField() {
+			add(total.Field(i), s.Field(i))
+		}
+	case reflect.Array:
+		for i := range total.Len() {
+			add(total.Index(i), s.Index(i))
+		}
+	default:
+		total.SetInt(total.Int() + s.Int())
+	}
 }
 
 func (s Statistics) String() string {

@@ -54,8 +54,8 @@ func (e Ending) String() string {
 	return fmt.Sprintf("%016x violates %s", e.State, e.Rule)
 }
 
-// endingOf says how a run has ended.
-func endingOf(r Result, err error) *Ending {
+// EndingOf says how a run has ended that has returned these.
+func EndingOf(r Result, err error) *Ending {
 	e := &Ending{State: r.State}
 	if violation, ok := errors.AsType[*Violation](err); ok {
 		e.Rule = violation.Rule
@@ -92,7 +92,7 @@ func Record(o Options) (Scenario, Result, error) {
 	return Scenario{
 		Nodes: o.Nodes, Pool: o.Pool, Ticks: o.Ticks, Clients: o.Workload.Clients, Keys: max(1, o.Workload.Keys),
 		Core: core, Settle: o.aftermath(), Drift: o.clocksDriftTooMuch(),
-		Actions: t.actions, Ending: endingOf(result, err),
+		Actions: t.actions, Ending: EndingOf(result, err),
 	}, result, err
 }
 
@@ -128,7 +128,7 @@ func Check(s Scenario, trace io.Writer) (Result, error) {
 	if err != nil && !errors.As(err, new(*Violation)) {
 		return result, err
 	}
-	switch e := endingOf(result, err); {
+	switch e := EndingOf(result, err); {
 	case s.Ending == nil:
 		return result, errors.New("sim: the scenario does not say how it must end")
 	case e.Rule != s.Ending.Rule:

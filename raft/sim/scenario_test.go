@@ -92,7 +92,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil && *updateFlag {
 				_, replayed := Replay(s, nil)
 				before, _, _ := strings.Cut(string(text), "\nend ")
-				updated := strings.TrimRight(before, "\n") + "\nend " + endingOf(result, replayed).String() + "\n"
+				updated := strings.TrimRight(before, "\n") + "\nend " + EndingOf(result, replayed).String() + "\n"
 				if err := os.WriteFile(file, []byte(updated), 0o644); err != nil {
 					t.Fatal(err)
 				}

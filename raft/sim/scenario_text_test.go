@@ -176,7 +176,7 @@ func FuzzActions(f *testing.F) {
 		}
 		result, err := Replay(s, nil)
 		if err != nil {
-			s.Ending = endingOf(result, err)
+			s.Ending = EndingOf(result, err)
 			t.Fatalf("%v\n%s", err, s)
 		}
 	})

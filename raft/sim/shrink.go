@@ -21,7 +21,7 @@ func Shrink(s Scenario, replays int, stop func() bool) (Scenario, error) {
 	if !ok {
 		return s, errors.Join(errors.New("sim: there is nothing to shrink: the scenario violates no rule"), err)
 	}
-	s.Ending = endingOf(result, err)
+	s.Ending = EndingOf(result, err)
 	k := &shrinker{best: s, at: violation.At, left: replays, stop: stop}
 	k.endEarly()
 	for before := -1; before != k.size() && !k.done(); {
@@ -61,7 +61,7 @@ func (k *shrinker) try(s Scenario) bool {
 	if !ok || violation.Rule != k.best.Ending.Rule {
 		return false
 	}
-	s.Ending = endingOf(result, err)
+	s.Ending = EndingOf(result, err)
 	k.best, k.at = s, violation.At
 	return true
 }

@@ -34,11 +34,15 @@ type traceLine struct {
 }
 
 func newRecorder(o Options) recorder {
-	return recorder{
+	r := recorder{
 		lines:   make([]traceLine, 0, o.TraceLength),
 		writer:  o.Trace,
 		columns: newColumns(o.Pool),
 	}
+	if r.writer != nil {
+		fmt.Fprintln(r.writer, r.columns.heading())
+	}
+	return r
 }
 
 func (r *recorder) record(line traceLine) {
