@@ -69,13 +69,18 @@ const (
 	Wipe  Verb = "wipe"  // a disk; the server crashes
 	Full  Verb = "full"  // no room on a disk, for Length
 
+	Forget  Verb = "forget"  // the last Count entries of a log, which were durable
+	BackUp  Verb = "back-up" // a log: a copy is made
+	Restore Verb = "restore" // the copy takes the place of the log
+	Damage  Verb = "damage"  // the entry of a log that is the Count-th from its end
+
 	Cut  Verb = "cut"  // Links, and no others
 	Heal Verb = "heal" // all links
 	Clog Verb = "clog" // a link, which holds for Length what is sent over it
 
-	Compact Verb = "compact" // a log: up to Count entries before what is on disk
-	Forget  Verb = "forget"  // all of a log that may go
-	Spare   Verb = "spare"   // a snapshot that nobody wants, from a leader to a server
+	Compact    Verb = "compact"     // a log: up to Count entries before what is on disk
+	CompactAll Verb = "compact-all" // all of a log that may go
+	Spare      Verb = "spare"       // a snapshot that nobody wants, from a leader to a server
 
 	Change   Verb = "change"   // the members
 	Transfer Verb = "transfer" // leadership, to Peer or anybody
@@ -140,6 +145,14 @@ func (w *world) perform(a Action) {
 		}
 	case Wipe:
 		w.wipe(n)
+	case Forget:
+		n.losesEnd(a.Count)
+	case BackUp:
+		n.backUp()
+	case Restore:
+		n.restore()
+	case Damage:
+		n.damage(a.Count)
 	case Full:
 		n.diskFullUntil = w.now + a.Length
 	case Clog:
@@ -174,7 +187,7 @@ func (n *node) perform(a Action) {
 		n.pause(a.Length, a.Count)
 	case Compact:
 		n.compact(raft.Index(a.Count))
-	case Forget:
+	case CompactAll:
 		n.compactAll()
 	case Spare:
 		if to := w.node(a.Peer); to != n && n.core.Role() == raft.Leader {

@@ -18,6 +18,9 @@ type disk struct {
 	log       storedLog
 	// witness is what the durability witness beside the log says.
 	witness raft.EntryID
+	// damaged is the index of an entry that has changed since it was written, or
+	// zero.
+	damaged raft.Index
 	// lastWrite is the newest write that is durable.
 	lastWrite raft.WriteID
 
@@ -157,6 +160,10 @@ func (n *node) finishWrite() *pendingWrite {
 	if done.write.Reset != nil {
 		n.install.stage = notInstalling
 	}
+	if i := done.write.TruncateFrom; done.write.Reset != nil || i > 0 && i <= d.damaged {
+		d.damaged = 0
+	}
+	n.w.oracle.witnessed(n)
 	return done
 }
 

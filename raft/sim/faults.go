@@ -34,7 +34,7 @@ func (w *world) scheduleFaults() {
 		switch n := w.someNode(); {
 		case !n.up:
 		case w.faultRandom.chance(f.Brutal):
-			w.act(Action{Verb: Forget, Node: n.id})
+			w.act(Action{Verb: CompactAll, Node: n.id})
 		default:
 			w.act(Action{Verb: Compact, Node: n.id, Count: w.faultRandom.IntN(30)})
 		}
@@ -47,6 +47,7 @@ func (w *world) scheduleFaults() {
 	w.repeatedly(f.DiskFullEvery, func() {
 		w.act(Action{Verb: Full, Node: w.someNode().id, Length: w.faultRandom.around(f.DiskFullTicks)})
 	})
+	w.repeatedly(f.ForgetEvery, w.forget)
 	w.repeatedly(f.ChangeEvery, w.changeMembers)
 	w.repeatedly(f.TransferEvery, w.transferLeadership)
 	w.repeatedly(f.LeaseAttackEvery, w.attackLease)
@@ -57,6 +58,22 @@ func (w *world) scheduleFaults() {
 			w.hint(n, other.id)
 		}
 	})
+}
+
+// forget makes a disk forget something, or a copy of its log.
+func (w *world) forget() {
+	a := Action{Node: w.someNode().id}
+	switch w.faultRandom.IntN(6) {
+	case 0, 1:
+		a.Verb = BackUp
+	case 2:
+		a.Verb = Restore
+	case 3:
+		a.Verb, a.Count = Damage, 1+w.faultRandom.IntN(10)
+	default:
+		a.Verb, a.Count = Forget, 1+w.faultRandom.IntN(6)
+	}
+	w.act(a)
 }
 
 // isRandom reports whether faults are thought up on the way. In a scenario they

@@ -87,13 +87,17 @@ func (w *world) twoApart(a, b *node) hardship {
 // the next leader decides nobody can know: even the word of a server that is down
 // may still be on its way. A configuration that follows an earlier one does not
 // matter. Who has it in force wins no election before it has the newest.
+//
+// And if disks have forgotten something, one of them must still be electable.
 func (o *oracle) canGoOn(nodes []*node) bool {
 	newest := o.newestConfiguration()
 	works := func(m raft.Member) bool {
 		return slices.ContainsFunc(nodes, func(n *node) bool { return n.is(m) })
 	}
-	return decides(newest.Configuration, works) &&
-		!slices.ContainsFunc(o.successors[newest.chain], func(c raft.Configuration) bool { return !decides(c, works) })
+	return decides(newest.Configuration, works) && o.electable(nodes, newest.Configuration) &&
+		!slices.ContainsFunc(o.successors[newest.chain], func(c raft.Configuration) bool {
+			return !decides(c, works) || !o.electable(nodes, c)
+		})
 }
 
 // refresh brings nodes and links into the state that they have from now on.

@@ -63,6 +63,9 @@ func (n *node) load(load raft.Load) {
 			n.id, load.First, load.Last, log.start.Index+1, log.last()))
 		return
 	}
+	if n.findsDamage(load.First, load.Last) {
+		return
+	}
 	read := func() []raft.Entry { return n.disk.log.read(load.First, load.Last, load.MaxBytes) }
 	early := read()
 	n.later(n.hostDelay(pointLoad, n.w.faults.LoadTicks), func() {
@@ -94,6 +97,9 @@ func (n *node) apply(a raft.Apply) {
 			return
 		}
 		piece, rest := n.pieceOf(a)
+		if !n.up {
+			return
+		}
 		for _, e := range piece {
 			n.machine.apply(e)
 			n.w.oracle.applied(n, e)
@@ -123,6 +129,9 @@ func (n *node) apply(a raft.Apply) {
 // not hand them over, and what remains.
 func (n *node) pieceOf(a raft.Apply) ([]raft.Entry, raft.Apply) {
 	entries := a.Entries
+	if entries == nil && n.findsDamage(a.First, a.Last) {
+		return nil, raft.Apply{}
+	}
 	if entries == nil {
 		n.w.stats.ApplyLoads++
 		bytes := n.number(pointBytes, 0, 1000, 1000, func() int { return n.random.IntN(1000) })

@@ -81,6 +81,10 @@ var faultKinds = []faultKind{
 		f.DiskFullEvery, f.DiskFullTicks = pick(r, 3*e, 10*e), pick(r, e, 4*e)
 		f.WriteFailsWhenFull = pick(r, 0, 0.05, 1)
 	}},
+	{"forget", "disks lose the end of what was synced, damage it, or are replaced by an old copy", 3, false, func(r random, f *Faults, core raft.Config) {
+		e := core.ElectionTicks
+		f.ForgetEvery = pick(r, e, 4*e, 15*e)
+	}},
 	{"apply", "the state machine is slow, and so is reading old entries", 2, false, func(r random, f *Faults, core raft.Config) {
 		e := core.ElectionTicks
 		f.ApplyTicks, f.LoadTicks = pick(r, 1, e/2, 3*e), pick(r, 1, e/2, 3*e)

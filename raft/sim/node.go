@@ -18,7 +18,9 @@ type node struct {
 	instance raft.InstanceID
 	disks    int
 	disk     disk
-	machine  machine
+	// backup is a copy of the log, if there is one.
+	backup  *storedLog
+	machine machine
 	// receiving is a snapshot that has arrived in part or as a whole.
 	receiving *reception
 	// diskFullUntil is when there is room for snapshots again.
@@ -69,6 +71,7 @@ func newNode(w *world, id raft.NodeID) *node {
 func (n *node) newDisk() {
 	n.disks++
 	n.instance = diskName(n.id, n.disks)
+	n.backup = nil
 	n.disk, n.machine, n.receiving = disk{}, newMachine(n.w.options.Workload.Keys), nil
 }
 
@@ -99,6 +102,7 @@ func (n *node) later(delay Time, do func()) {
 
 // start starts the process with what the disk and the state machine hold.
 func (n *node) start() {
+	n.findsDamage(0, n.disk.log.last())
 	n.incarnation++
 	n.up, n.waking, n.pausedUntil = true, false, 0
 	n.disk.lastWrite = 0
@@ -131,11 +135,16 @@ func (n *node) start() {
 func (n *node) crash(cause string) {
 	all := len(n.disk.unfinished)
 	survivors := n.number(pointSurvive, 0, all, 0, func() int { return n.random.IntN(all + 1) })
+	witness := n.disk.witness
 	n.w.note(n, "crashes (%s); %d of %d unfinished writes survive", cause, survivors, len(n.disk.unfinished))
 	n.w.stats.Crashes++
 	n.w.stats.LostWrites += len(n.disk.unfinished) - survivors
 	for range survivors {
 		n.finishWrite()
+	}
+	// The witness is written after the log. It may lack what nobody was told of.
+	if older(witness, n.disk.witness) && n.flag(pointWitnessLate, n.random.coin) {
+		n.disk.witness = witness
 	}
 	n.crashedInstalling()
 	n.disk.unfinished, n.disk.busyUntil = nil, 0

@@ -122,6 +122,10 @@ type Faults struct {
 	// of a snapshot has ended.
 	ReportTicks int
 
+	// ForgetEvery is how often a disk forgets what was durable, or somebody makes a
+	// copy of a log, in order to put it back later.
+	ForgetEvery int
+
 	// ChangeEvery is how often an operator asks for a change of members, Lies the
 	// probability that what it believes about the servers is wrong.
 	ChangeEvery int

@@ -28,6 +28,7 @@ const (
 	pointClock
 	pointSurvive
 	pointReception
+	pointWitnessLate
 	pointWake
 	pointWrite
 	pointMessagesFirst
@@ -92,6 +93,7 @@ var points = [...]struct {
 	pointClock:             {"clock", aNode, isTime, int64(Tick * 21 / 20), false, "the length of a tick of this clock, measured by a correct one (1.000)"},
 	pointSurvive:           {"survive", aNode, isNumber, maxLimit, false, "how many unfinished writes survive a crash (0)"},
 	pointReception:         {"reception", aNode, isNumber, maxLimit, false, "how many pieces of a snapshot that arrives survive a crash (all)"},
+	pointWitnessLate:       {"witness-late", aNode, isFlag, 1, false, "the witness lacks what survives a crash"},
 	pointWake:              {"wake", aNode, isTime, 0, true, "how long the inbox fills before the server looks (0.000)"},
 	pointWrite:             {"write", aNode, isTime, int64(Tick / 2), true, "how long a write takes (0.050)"},
 	pointMessagesFirst:     {"messages-first", aNode, isFlag, 1, false, "messages that waited for a write leave before the core hears of it"},

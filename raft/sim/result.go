@@ -50,11 +50,12 @@ type Statistics struct {
 	FailedWrites               int
 	Flushes, Loads, ApplyLoads int
 
-	Snapshots SnapshotStatistics
-	Members   MemberStatistics
-	Transfers TransferStatistics
-	Leases    LeaseStatistics
-	Recovery  RecoveryStatistics
+	Snapshots  SnapshotStatistics
+	Forgetting ForgettingStatistics
+	Members    MemberStatistics
+	Transfers  TransferStatistics
+	Leases     LeaseStatistics
+	Recovery   RecoveryStatistics
 }
 
 // SnapshotStatistics counts what became of logs and snapshots.
@@ -82,6 +83,12 @@ type SnapshotStatistics struct {
 	// the core does not know of it, and when the stored log is still the old one.
 	InstallCrashes [installStages]int
 }
+
+// ForgettingStatistics counts what became of disks that forget. Damaged and
+// Restored are the times that an entry was damaged and that an old copy was put
+// back, Losses those when something was lost by that, or just so. Noticed are the
+// times that a core noticed, Recovered those when it had everything again.
+type ForgettingStatistics struct{ Damaged, Restored, Losses, Noticed, Recovered int }
 
 // MemberStatistics counts changes of members.
 type MemberStatistics struct {
@@ -149,14 +156,14 @@ func (s Statistics) String() string {
 	return fmt.Sprintf("%d steps, %s ticks, %d campaigns, %d leaders, %d committed, %d truncations, "+
 		"puts %d/%d/%d, gets %d/%d/%d (unknown/done/failed), %d messages (%d lost, %d twice, %d late, %d clogged), "+
 		"%d partitions, %d crashes (%d quickly back), %d power losses, %d pauses, %d leader falls, %d+%d hints, %d writes (%d grouped, %d lost, %d failed), "+
-		"%d flushes, %d loads, %d apply loads\nsnapshots %+v\nmembers %+v\ntransfers %+v\nleases %+v\nrecovery %+v",
+		"%d flushes, %d loads, %d apply loads\nsnapshots %+v\nforgetting %+v\nmembers %+v\ntransfers %+v\nleases %+v\nrecovery %+v",
 		s.Steps, s.Duration, s.Campaigns, s.Leaders, s.Committed, s.Truncations,
 		s.Operations[Put][Unknown], s.Operations[Put][Done], s.Operations[Put][Failed],
 		s.Operations[Get][Unknown], s.Operations[Get][Done], s.Operations[Get][Failed],
 		s.Messages, s.Lost, s.Duplicated, s.Late, s.Clogged,
 		s.Partitions, s.Crashes, s.QuickRestarts, s.PowerLosses, s.Pauses, s.LeaderFalls, s.TrueHints, s.FalseHints,
 		s.Writes, s.GroupedWrites, s.LostWrites, s.FailedWrites, s.Flushes, s.Loads, s.ApplyLoads,
-		s.Snapshots, s.Members, s.Transfers, s.Leases, s.Recovery)
+		s.Snapshots, s.Forgetting, s.Members, s.Transfers, s.Leases, s.Recovery)
 }
 
 // Violation is the error of a run in which something happened that must never
