@@ -33,8 +33,11 @@ type simSettings struct {
 	output   outputFormat
 }
 
-// shrinkReplays bounds how many runs it takes to shrink one.
-const shrinkReplays = 20_000
+// What it may take to shrink a run: so many replays, and so much time.
+const (
+	shrinkReplays = 20_000
+	shrinkTime    = 5 * time.Minute
+)
 
 func newSim() *cobra.Command {
 	var s simSettings
@@ -215,10 +218,11 @@ func (s *simSettings) finish(report simReport, result sim.Result, scenario *sim.
 	return s.print(report)
 }
 
-// stopped returns a function that says whether the user wants no more.
+// stopped returns a function that says whether the user wants no more, or the time
+// to shrink is over.
 func (s *simSettings) stopped() func() bool {
-	ctx := s.cmd.Context()
-	return func() bool { return ctx.Err() != nil }
+	ctx, began := s.cmd.Context(), time.Now()
+	return func() bool { return ctx.Err() != nil || time.Since(began) > shrinkTime }
 }
 
 // writeScenario writes to the file that --record names.

@@ -70,9 +70,11 @@ const (
 	Full  Verb = "full"  // no room on a disk, for Length
 
 	Forget  Verb = "forget"  // the last Count entries of a log, which were durable
-	BackUp  Verb = "back-up" // a log: a copy is made
-	Restore Verb = "restore" // the copy takes the place of the log
+	BackUp  Verb = "back-up" // a server: a copy is made of its directory
+	Restore Verb = "restore" // the log of the copy takes the place of the log
 	Damage  Verb = "damage"  // the entry of a log that is the Count-th from its end
+
+	RestoreAll Verb = "restore-all" // the copy takes the place of all
 
 	Cut  Verb = "cut"  // Links, and no others
 	Heal Verb = "heal" // all links
@@ -151,6 +153,8 @@ func (w *world) perform(a Action) {
 		n.backUp()
 	case Restore:
 		n.restore()
+	case RestoreAll:
+		n.restoreAll()
 	case Damage:
 		n.damage(a.Count)
 	case Full:

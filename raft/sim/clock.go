@@ -24,7 +24,9 @@ func (n *node) setClock() {
 	}
 	n.clock.since = n.w.now
 	n.clock.period = n.time(pointClock, Tick, func() Time {
-		return Time(float64(Tick) / (slowest + n.random.Float64()*(fastest-slowest)))
+		// The conversion keeps machines from adding and multiplying in one step,
+		// which some do, and with another result.
+		return Time(float64(Tick) / (slowest + float64(n.random.Float64()*(fastest-slowest))))
 	})
 }
 

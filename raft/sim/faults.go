@@ -63,12 +63,14 @@ func (w *world) scheduleFaults() {
 // forget makes a disk forget something, or a copy of its log.
 func (w *world) forget() {
 	a := Action{Node: w.someNode().id}
-	switch w.faultRandom.IntN(6) {
+	switch w.faultRandom.IntN(8) {
 	case 0, 1:
 		a.Verb = BackUp
 	case 2:
 		a.Verb = Restore
-	case 3:
+	case 3, 4:
+		a.Verb = RestoreAll
+	case 5:
 		a.Verb, a.Count = Damage, 1+w.faultRandom.IntN(10)
 	default:
 		a.Verb, a.Count = Forget, 1+w.faultRandom.IntN(6)

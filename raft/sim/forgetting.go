@@ -86,18 +86,57 @@ func (l storedLog) upTo(i raft.Index) storedLog {
 	return l
 }
 
-// backUp copies the log, and restore puts the copy in its place.
-func (n *node) backUp() {
-	log := n.disk.log.clone()
-	n.backup = &log
+// backup is a copy of a server's directory.
+type backup struct {
+	hardState raft.HardState
+	log       storedLog
+	witness   raft.EntryID
+	state     state
 }
 
+// backUp makes a copy.
+func (n *node) backUp() {
+	n.backup = &backup{n.disk.hardState, n.disk.log.clone(), n.disk.witness, n.machine.flushed.clone()}
+}
+
+// restore puts the log of the copy in the place of the newer one.
 func (n *node) restore() {
 	if n.backup == nil {
 		return
 	}
 	n.w.stats.Forgetting.Restored++
-	n.forgets("and an old copy of its log takes the place of the newer one", func(storedLog) storedLog { return n.backup.clone() })
+	n.forgets("and an old copy of its log takes the place of the newer one", func(storedLog) storedLog { return n.backup.log.clone() })
+}
+
+// restoreAll puts the whole copy in the place of the directory, with the witness,
+// so that nothing on the disk tells of what is lost. It happens only where that is
+// safe: Raft can do without the memory of this one, and no vote is forgotten.
+func (n *node) restoreAll() {
+	b := n.backup
+	if b == nil || len(n.disk.unfinished) > 0 || b.hardState != n.disk.hardState || !n.w.oracle.dispensable(n) {
+		return
+	}
+	if n.up {
+		n.crash("and an old copy of everything takes its place")
+	} else {
+		n.w.note(n, "an old copy of everything takes its place")
+	}
+	n.w.stats.Forgetting.RestoredAll++
+	n.w.oracle.believed[n.instance] = n.disk.log.clone()
+	n.disk.log, n.disk.witness, n.disk.damaged = b.log.clone(), b.witness, 0
+	n.machine.flushed = b.state.clone()
+	n.machine.crash()
+}
+
+// dispensable reports whether all that a node has on its disk is committed, and on
+// enough other disks.
+func (o *oracle) dispensable(n *node) bool {
+	log, newest := &n.disk.log, o.newestConfiguration()
+	last := log.last()
+	chain, _ := log.chainAt(last)
+	return o.isCommitted(last, chain) && n.logNow().last() == last && len(o.successors[newest.chain]) == 0 &&
+		decides(newest.Configuration, func(m raft.Member) bool { return !n.is(m) && o.holds(o.remains(m).log, last, chain) }) &&
+		len(o.pledges[n.instance]) == 0
 }
 
 // damage flips a bit of an entry, counted from the end of the log.
@@ -140,6 +179,16 @@ func (o *oracle) pledgedTo(m raft.Member, i raft.Index, chain uint64) bool {
 		slices.ContainsFunc(o.pledges[m.Instance], func(p pledge) bool { return o.holds(&p.log, i, chain) })
 }
 
+// believedOf reports whether a leader may think that a disk holds a log up to an
+// index: it does, or did.
+func (o *oracle) believedOf(m raft.Member, i raft.Index, chain uint64) bool {
+	if o.pledgedTo(m, i, chain) {
+		return true
+	}
+	once, known := o.believed[m.Instance]
+	return known && o.holds(&once, i, chain)
+}
+
 // restriction is how up-to-date a candidate must be for a node to vote for it, and
 // whether that is more than the node itself is.
 func restriction(n *node) (last raft.EntryID, recovering bool) {
@@ -177,6 +226,9 @@ func (o *oracle) witnessed(n *node) {
 	last, witness := n.disk.log.lastID(), n.disk.witness
 	if older(witness, last) {
 		o.violated("Witness", "the witness of %s says %s, its log ends with %s", n.id, witness, last)
+	}
+	if once, known := o.believed[n.instance]; known && !older(last, once.lastID()) {
+		delete(o.believed, n.instance)
 	}
 	pledges := o.pledges[n.instance]
 	if len(pledges) == 0 {

@@ -18,8 +18,8 @@ type node struct {
 	instance raft.InstanceID
 	disks    int
 	disk     disk
-	// backup is a copy of the log, if there is one.
-	backup  *storedLog
+	// backup is a copy of the directory, if there is one.
+	backup  *backup
 	machine machine
 	// receiving is a snapshot that has arrived in part or as a whole.
 	receiving *reception

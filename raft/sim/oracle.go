@@ -39,6 +39,9 @@ type oracle struct {
 	buried map[raft.InstanceID]survivor
 	// pledges are the logs of which disks have lost a part.
 	pledges map[raft.InstanceID][]pledge
+	// believed are the logs of disks that have forgotten everything since a copy
+	// was made, as they were before.
+	believed map[raft.InstanceID]storedLog
 	// overlaps remembers which configurations were compared: see overlap.
 	overlaps map[[2]uint64]bool
 }
@@ -70,7 +73,7 @@ func newOracle(w *world) *oracle {
 		leaders: map[raft.Term]raft.NodeID{}, rounds: map[raft.Term]uint64{},
 		votes: map[ballot]raft.NodeID{}, orders: map[order]bool{}, chains: map[raft.EntryID]uint64{},
 		replay:     newMachine(w.options.Workload.Keys).state,
-		successors: map[uint64][]raft.Configuration{}, pledges: map[raft.InstanceID][]pledge{},
+		successors: map[uint64][]raft.Configuration{}, pledges: map[raft.InstanceID][]pledge{}, believed: map[raft.InstanceID]storedLog{},
 		buried: map[raft.InstanceID]survivor{}, overlaps: map[[2]uint64]bool{},
 	}
 }

@@ -133,6 +133,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 				if err := n.disk.log.write(w, 0); err != nil {
 					panic(err)
 				}
+				n.disk.witness = n.disk.log.lastID()
 			}
 			remove(s.follower)
 			remove(s.third)
@@ -198,6 +199,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 		{"matchIndex is beyond the follower's disk", "Match Index", func(s scene) {
 			d := &s.follower.disk
 			d.log.records = d.log.records[:d.log.last()-1]
+			d.witness = d.log.lastID()
 			s.oracle.progress(s.leader)
 		}},
 		{"matchIndex goes back", "Match Index", func(s scene) {

@@ -37,6 +37,7 @@ func (w *world) recovery() {
 	w.now++ // so that every moment is either before or after the end of the faults
 	for _, n := range w.nodes {
 		n.diskFullUntil = 0
+		n.findsDamage(0, n.disk.log.last())
 	}
 	w.byItself()
 	w.faults = Faults{MaxDelay: Tick / 4, FlushEvery: w.options.Faults.FlushEvery}

@@ -85,10 +85,11 @@ type SnapshotStatistics struct {
 }
 
 // ForgettingStatistics counts what became of disks that forget. Damaged and
-// Restored are the times that an entry was damaged and that an old copy was put
-// back, Losses those when something was lost by that, or just so. Noticed are the
-// times that a core noticed, Recovered those when it had everything again.
-type ForgettingStatistics struct{ Damaged, Restored, Losses, Noticed, Recovered int }
+// Restored are the times that an entry was damaged and that an old copy of a log was
+// put back, Losses those when something was lost by that, or just so, RestoredAll
+// those when nothing on the disk told of the loss. Noticed are the times that a core
+// noticed, Recovered those when it had everything again.
+type ForgettingStatistics struct{ Damaged, Restored, RestoredAll, Losses, Noticed, Recovered int }
 
 // MemberStatistics counts changes of members.
 type MemberStatistics struct {

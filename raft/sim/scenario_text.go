@@ -94,7 +94,7 @@ var forms = map[Verb]form{
 	Clog:    {aLink, []field{fieldFor}},
 	Compact: {aNode, []field{fieldCount("keep")}},
 	Forget:  {aNode, []field{fieldCount("entries")}},
-	BackUp:  {who: aNode}, Restore: {who: aNode},
+	BackUp:  {who: aNode}, Restore: {who: aNode}, RestoreAll: {who: aNode},
 	Damage:     {aNode, []field{fieldCount("back")}},
 	CompactAll: {who: aNode}, Spare: {who: aLink},
 	Change:   {who: aNode},

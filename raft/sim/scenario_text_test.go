@@ -23,7 +23,7 @@ func TestEveryActionIsReadAsItIsWritten(t *testing.T) {
 		"0.000 next n2 crash.sent", "0.000 next choose 2", "0.500 next n1>n2 Snapshot again 2.000",
 		"1.000 crash n1", "1.000 start n1", "1.000 wipe n2", "1.000 pause n2 for=2.500 ticks=3", "1.000 full n2 for=2.500",
 		"2.000 cut n1>n2 n2>n1", "2.000 cut", "2.001 heal", "2.100 clog n1>n2 for=1.000",
-		"3.000 compact n1 keep=3", "3.000 compact-all n1", "3.000 forget n1 entries=3", "3.000 back-up n1", "3.000 restore n1", "3.000 damage n1 back=2", "3.000 spare n1>n4",
+		"3.000 compact n1 keep=3", "3.000 compact-all n1", "3.000 forget n1 entries=3", "3.000 back-up n1", "3.000 restore n1", "3.000 restore-all n1", "3.000 damage n1 back=2", "3.000 spare n1>n4",
 		"4.000 change n1 set=n4,n2#7:voter remove=n3 basis=1", "4.000 change n1",
 		"5.000 transfer n1", "5.000 transfer n1 to=n2", "5.000 hint n1 lost=n2",
 		"6.000 put n1 client=1 key=1 padding=20", "6.000 read n1 client=2", "6.000 lease-read n1",
