@@ -4,7 +4,7 @@
 // Reading order: main.go, exit.go (what the exit codes mean), settings.go
 // (flags, environment, file), values.go (kinds of flags), logging.go, serve.go,
 // demo.go, client.go, status.go, members.go (the operator's commands),
-// members_view.go, bench.go, version.go.
+// members_view.go, bench.go, sim.go (sim_hunt.go, sim_report.go), version.go.
 // What runs a node is in internal/server, a cluster on one machine in
 // internal/demo, and the load generator in internal/bench.
 package main
@@ -91,7 +91,7 @@ Exit codes: ` + exitCodesHelp,
 		&cobra.Group{ID: groupClient, Title: "Using a cluster:"},
 		&cobra.Group{ID: groupMembers, Title: "Changing a cluster:"},
 	)
-	root.AddCommand(newServe(), newDemo(), newRecover(), newPut(), newGet(), newDel(), newStatus(), newBench(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newRecover(), newPut(), newGet(), newDel(), newStatus(), newBench(), newSim(), newVersion())
 	root.AddCommand(newMembers(), newAdd(), newRemove(), newPromote(), newDemote(), newTransfer(), newLeave())
 	return root
 }

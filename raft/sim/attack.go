@@ -18,7 +18,6 @@ type attack struct {
 	*world
 	leader      *node
 	incarnation int
-	reader      *client
 	// out are the voters out of reach; sprung says that one of them has asked.
 	out    []*node
 	sprung bool
@@ -31,7 +30,7 @@ func (w *world) attackLease() {
 		return
 	}
 	w.stats.Leases.Attacks++
-	a := &attack{world: w, leader: leader, incarnation: leader.incarnation, reader: &client{w: w}}
+	a := &attack{world: w, leader: leader, incarnation: leader.incarnation}
 	w.attack = a
 	if w.faultRandom.IntN(2) == 0 {
 		a.read() // so that all have promised something by then
@@ -44,9 +43,12 @@ func (w *world) attackLease() {
 	for _, i := range w.faultRandom.Perm(len(voters)) {
 		if n := voters[i]; n != leader && len(a.out) < (len(voters)-1)/2 {
 			a.out = append(a.out, n)
-			w.network.link(leader, n).cut, w.network.link(n, leader).cut = true, true
 		}
 	}
+	outOfReach := func(from, to raft.NodeID) bool { return from == leader.id && slices.Contains(a.out, w.node(to)) }
+	w.network.cut(func(from, to raft.NodeID) bool {
+		return !w.network.link(w.node(from), w.node(to)).cut && !outOfReach(from, to) && !outOfReach(to, from)
+	})
 	w.healAfter(ticks(5 * w.options.Core.ElectionTicks))
 }
 
@@ -57,7 +59,7 @@ func (a *attack) on() bool {
 
 func (a *attack) read() {
 	if a.on() {
-		a.get(a.leader, a.reader, 0, true)
+		a.act(Action{Verb: LeaseRead, Node: a.leader.id})
 	}
 }
 
@@ -67,8 +69,8 @@ func (a *attack) campaigns(n *node) {
 		return
 	}
 	a.sprung = true
-	a.at(a.now, a.read)
-	a.at(a.now+a.faultRandom.between(0, Tick), a.cutOff)
+	a.plan(a.now, a.read)
+	a.plan(a.now+a.faultRandom.between(0, Tick), a.cutOff)
 }
 
 // cutOff takes the leader out of everybody's reach.
@@ -82,13 +84,14 @@ func (a *attack) cutOff() {
 	if a.sprung || a.faultRandom.IntN(2) == 0 {
 		for _, n := range a.voters() {
 			if n != a.leader && n.up && !slices.Contains(a.out, n) {
-				n.crash("right after it has answered")
-				n.start()
+				a.aside(n, "has just answered")
+				a.act(Action{Verb: Crash, Node: n.id})
+				a.act(Action{Verb: Start, Node: n.id})
 			}
 		}
 	}
 	for i := range 2 * length {
-		a.at(a.now+Time(i)*Tick/2, func() {
+		a.plan(a.now+Time(i)*Tick/2, func() {
 			a.read()
 			for _, n := range a.voters() {
 				if n != a.leader && n.up && a.on() {

@@ -52,24 +52,19 @@ type read struct {
 // thinks makes a client pause before it asks again. Client 0, the simulation, asks
 // when it wants to.
 func (c *client) thinks() {
-	if c.number == 0 {
+	if c.number == 0 || !c.w.isRandom() {
 		return
 	}
-	c.w.at(c.w.now+c.w.clientRandom.around(c.w.options.Workload.ThinkTicks), c.ask)
+	c.w.plan(c.w.now+c.w.clientRandom.around(c.w.options.Workload.ThinkTicks), c.ask)
 }
 
 func (c *client) ask() {
 	w := c.w
-	if !w.chaos {
-		return
-	}
-	ask, likesLeaders := w.put, 0.9
+	ask, likesLeaders := Action{Verb: Write, Client: c.number}, 0.9
 	if w.clientRandom.chance(w.options.Workload.Reads) {
-		byLease := w.clientRandom.chance(w.options.Workload.LeaseReads)
-		ask = func(n *node, c *client, key int) *request { return w.get(n, c, key, byLease) }
-		likesLeaders = 0.3
-		if byLease {
-			likesLeaders = 0.7 // whoever still believes it leads
+		ask.Verb, likesLeaders = Read, 0.3
+		if w.clientRandom.chance(w.options.Workload.LeaseReads) {
+			ask.Verb, likesLeaders = LeaseRead, 0.7 // whoever still believes it leads
 		}
 	}
 	n := pick(w.clientRandom, w.members()...)
@@ -80,15 +75,36 @@ func (c *client) ask() {
 		c.thinks()
 		return
 	}
-	r := ask(n, c, w.clientRandom.IntN(w.options.Workload.Keys))
-	w.at(w.now+ticks(4*w.options.Core.ElectionTicks), func() { w.close(r, Unknown) })
+	ask.Node, ask.Key = n.id, w.clientRandom.IntN(w.options.Workload.Keys)
+	if ask.Verb == Write {
+		ask.Padding = w.clientRandom.IntN(w.options.Workload.MaxPadding + 1)
+	}
+	w.act(ask)
+}
+
+// asks lets a client ask a node for something. Client 0 is nobody in particular.
+func (w *world) asks(n *node, a Action) {
+	c := &client{w: w}
+	if a.Client > 0 {
+		if c = w.clients[a.Client-1]; c.waitingFor != nil {
+			return
+		}
+	}
+	var r *request
+	if a.Verb == Write {
+		r = w.put(n, c, a.Key, a.Padding)
+	} else {
+		r = w.get(n, c, a.Key, a.Verb == LeaseRead)
+	}
+	if a.Client > 0 {
+		w.at(w.now+ticks(4*w.options.Core.ElectionTicks), func() { w.close(r, Unknown) })
+	}
 }
 
 // put asks a node to set a key to a value that nobody has written yet.
-func (w *world) put(n *node, c *client, key int) *request {
+func (w *world) put(n *node, c *client, key, padding int) *request {
 	w.operations++
 	request := w.request(n, c, Put, keyName(key), valueName(w.operations))
-	padding := w.clientRandom.IntN(w.options.Workload.MaxPadding + 1)
 	n.put(input{proposal: &proposal{request: request, command: encodeCommand(key, w.operations, padding)}})
 	return request
 }

@@ -23,7 +23,11 @@ func (n *node) setClock() {
 		n.clock.local = n.localTime()
 	}
 	n.clock.since = n.w.now
-	n.clock.period = Time(float64(Tick) / (slowest + n.random.Float64()*(fastest-slowest)))
+	n.clock.period = n.time(pointClock, Tick, func() Time {
+		// The conversion keeps machines from adding and multiplying in one step,
+		// which some do, and with another result.
+		return Time(float64(Tick) / (slowest + float64(n.random.Float64()*(fastest-slowest))))
+	})
 }
 
 // localTime is what the clock shows. It goes on while the process is stopped.
@@ -33,7 +37,9 @@ func (n *node) localTime() uint64 {
 
 func (n *node) scheduleTick(delay Time) {
 	n.clock.next = n.w.now + delay
-	n.later(delay, n.tick)
+	if !n.w.byHand {
+		n.later(delay, n.tick)
+	}
 }
 
 // tick is a ticker that does not wait for the one who listens: a tick that nobody
@@ -52,13 +58,15 @@ func (n *node) tick() {
 	n.scheduleTick(n.clock.next + (late+1)*n.clock.period - n.w.now)
 }
 
-// pause stops the process for a while. Where nothing depends on the clock, it
-// perhaps has all the ticks of that time at once when it goes on.
-func (n *node) pause(length Time) {
+// pause stops the process for a while. Where nothing depends on the clock, it has
+// some ticks at once when it goes on.
+func (n *node) pause(length Time, missed int) {
+	if n.w.now < n.pausedUntil {
+		return
+	}
 	n.pausedUntil = n.w.now + length
-	missed := 0
-	if n.w.options.Core.LeaseTime == 0 && n.random.IntN(2) == 0 {
-		missed = int(length / n.clock.period)
+	if n.w.options.Core.LeaseTime > 0 {
+		missed = 0
 	}
 	n.w.note(n, "is stopped until %s", n.pausedUntil)
 	n.w.stats.Pauses++

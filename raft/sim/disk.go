@@ -7,11 +7,20 @@ import (
 // disk is what a node's crash leaves behind, and the writes under way. Writes
 // finish in the order in which they began. Each is atomic; several that finish
 // at the same time are one group, which is reported as one.
+//
+// A write that a crash tears is one that did not happen. That is not the
+// simulation's kindness: a log store must write each Write as one atomic batch with
+// a checksum, and what it finds torn at its start it takes for the end of the log.
+// That it does is tested there, on a file system that loses, keeps and tears what
+// was not synced.
 type disk struct {
 	hardState raft.HardState
 	log       storedLog
 	// witness is what the durability witness beside the log says.
 	witness raft.EntryID
+	// damaged is the index of an entry that has changed since it was written, or
+	// zero.
+	damaged raft.Index
 	// lastWrite is the newest write that is durable.
 	lastWrite raft.WriteID
 
@@ -54,9 +63,18 @@ func (n *node) write(write *raft.Write, release []raft.Message) {
 
 func (n *node) startWriting(p *pendingWrite) {
 	d := &n.disk
-	d.busyUntil = max(d.busyUntil, n.w.now+n.hostDelay(n.w.faults.DiskTicks))
-	p.finishesAt = d.busyUntil
 	d.unfinished = append(d.unfinished, p)
+	if n.w.byHand {
+		return
+	}
+	n.finishLater(p)
+}
+
+// finishLater says when a write that has begun will be finished.
+func (n *node) finishLater(p *pendingWrite) {
+	d := &n.disk
+	d.busyUntil = max(d.busyUntil, n.w.now+n.hostDelay(pointWrite, n.w.faults.DiskTicks))
+	p.finishesAt = d.busyUntil
 	incarnation := n.incarnation
 	n.w.at(d.busyUntil, func() {
 		if n.incarnation == incarnation {
@@ -69,8 +87,11 @@ func (n *node) startWriting(p *pendingWrite) {
 // the core is told, in either order; the process can crash before, between and
 // after.
 func (n *node) writeFinished() {
+	if n.writeFails() {
+		return
+	}
 	done := n.finishWrite()
-	if unfinished := n.disk.unfinished; len(unfinished) > 0 && unfinished[0].finishesAt == done.finishesAt {
+	if unfinished := n.disk.unfinished; len(unfinished) > 0 && unfinished[0].finishesAt == done.finishesAt && !n.w.byHand {
 		// The group is not complete. Nothing leaves before it is.
 		next := unfinished[0]
 		next.release = append(done.release, next.release...)
@@ -78,7 +99,7 @@ func (n *node) writeFinished() {
 		n.w.stats.GroupedWrites++
 		return
 	}
-	if done.report == 0 && len(done.release) == 0 || n.crashPoint("written, not reported, messages not sent") {
+	if done.report == 0 && len(done.release) == 0 || n.crashPoint(crashWritten) {
 		return
 	}
 	report := func() {
@@ -88,17 +109,37 @@ func (n *node) writeFinished() {
 	}
 	release := func() { n.release(done.release) }
 	first, second := report, release
-	if n.random.IntN(2) == 0 {
+	if n.flag(pointMessagesFirst, n.random.coin) {
 		first, second = release, report
 	}
 	n.later(0, func() {
 		incarnation := n.incarnation
 		first()
-		if n.incarnation != incarnation || n.crashPoint("written, one of report and messages missing") {
+		if n.incarnation != incarnation || n.crashPoint(crashHalfReported) {
 			return
 		}
-		n.later(n.wakeDelay(), second)
+		n.later(n.time(pointReportLate, 0, n.wakeDelay), second)
 	})
+}
+
+// writeFails lets a write end with an error, now and then, and more often while the
+// disk is full. The process ends at once: after a failed fsync nobody knows what is
+// on the disk, so nothing may be promised any more, and to try again would only
+// report success for pages that the kernel has dropped. The next start finds as
+// many of the writes as there are.
+func (n *node) writeFails() bool {
+	fails := n.flag(writeFails, func() bool {
+		probability := n.w.faults.WriteFails
+		if n.w.now < n.diskFullUntil {
+			probability = max(probability, n.w.faults.WriteFailsWhenFull)
+		}
+		return n.random.chance(probability)
+	})
+	if fails {
+		n.w.stats.FailedWrites++
+		n.crash("a write fails")
+	}
+	return fails
 }
 
 // finishWrite brings the oldest write to the durable state.
@@ -119,6 +160,10 @@ func (n *node) finishWrite() *pendingWrite {
 	if done.write.Reset != nil {
 		n.install.stage = notInstalling
 	}
+	if i := done.write.TruncateFrom; done.write.Reset != nil || i > 0 && i <= d.damaged {
+		d.damaged = 0
+	}
+	n.w.oracle.witnessed(n)
 	return done
 }
 
@@ -126,7 +171,7 @@ func (n *node) finishWrite() *pendingWrite {
 func (n *node) release(messages []raft.Message) {
 	incarnation := n.incarnation
 	for _, m := range messages {
-		if n.incarnation != incarnation || n.crashPoint("before a message that waited for a write") {
+		if n.incarnation != incarnation || n.crashPoint(crashBeforeLateMessage) {
 			return
 		}
 		n.send(m)

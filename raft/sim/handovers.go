@@ -33,7 +33,7 @@ func (o *oracle) sentOrder(n *node, m raft.Message) {
 	members := v.log.inForce()
 	successor, _ := members.Configuration.Member(m.To)
 	remains := o.remains(successor)
-	complete := remains.hardState.CurrentTerm > m.Term || o.holds(remains.log, v.began.last, v.began.chain)
+	complete := remains.hardState.CurrentTerm > m.Term || o.believedOf(successor, v.began.last, v.began.chain)
 	own, _ := members.Configuration.Member(n.id)
 	retires := members.Index <= v.commit && !own.Votes && !own.VotedBefore
 	ordered := slices.Contains(v.successors, m.To)

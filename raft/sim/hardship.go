@@ -24,10 +24,11 @@ func (w *world) noHardship() hardship { return hardship{name: "none", groups: []
 // half of the cases the leader is not one of them: it must not stand in the way.
 func (w *world) someHardship() hardship {
 	var order []*node
-	for _, i := range w.faultRandom.Perm(len(w.nodes)) {
-		order = append(order, w.nodes[i])
+	for rest := slices.Clone(w.nodes); len(rest) > 0; {
+		i := w.choose(len(rest))
+		order, rest = append(order, rest[i]), slices.Delete(rest, i, i+1)
 	}
-	if leader := w.leader(); leader != nil && w.faultRandom.IntN(2) == 0 {
+	if leader := w.leader(); leader != nil && w.choose(2) == 1 {
 		i := slices.Index(order, leader)
 		order[i], order[0] = order[0], order[i]
 	}
@@ -39,7 +40,7 @@ func (w *world) someHardship() hardship {
 		}
 	}
 	one := enough[0]
-	switch kind := w.faultRandom.IntN(4); {
+	switch kind := w.choose(4); {
 	case len(rest) == 0:
 		return w.noHardship()
 	case kind == 0:
@@ -86,13 +87,17 @@ func (w *world) twoApart(a, b *node) hardship {
 // the next leader decides nobody can know: even the word of a server that is down
 // may still be on its way. A configuration that follows an earlier one does not
 // matter. Who has it in force wins no election before it has the newest.
+//
+// And if disks have forgotten something, one of them must still be electable.
 func (o *oracle) canGoOn(nodes []*node) bool {
 	newest := o.newestConfiguration()
 	works := func(m raft.Member) bool {
 		return slices.ContainsFunc(nodes, func(n *node) bool { return n.is(m) })
 	}
-	return decides(newest.Configuration, works) &&
-		!slices.ContainsFunc(o.successors[newest.chain], func(c raft.Configuration) bool { return !decides(c, works) })
+	return decides(newest.Configuration, works) && o.electable(nodes, newest.Configuration) &&
+		!slices.ContainsFunc(o.successors[newest.chain], func(c raft.Configuration) bool {
+			return !decides(c, works) || !o.electable(nodes, c)
+		})
 }
 
 // refresh brings nodes and links into the state that they have from now on.
@@ -108,6 +113,6 @@ func (w *world) refresh(h hardship) {
 		}
 	}
 	if h.connected != nil {
-		w.network.partition(func(from, to int) bool { return h.connected(w.nodes[from], w.nodes[to]) })
+		w.network.partition(func(from, to raft.NodeID) bool { return h.connected(w.node(from), w.node(to)) })
 	}
 }

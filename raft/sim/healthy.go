@@ -17,9 +17,9 @@ func (w *world) checkLies(group []*node) {
 		if w.failure != nil {
 			return
 		}
-		n, leader := pick(w.faultRandom, group...), w.leader()
+		n, leader := group[w.choose(len(group))], w.leader()
 		if n != leader {
-			w.hint(n, leader.id)
+			n.receive(func() { n.core.ConnectionLost(leader.id) })
 		}
 		w.until(w.now+pause, nil)
 	}
@@ -44,7 +44,7 @@ func (w *world) checkTransfer(group []*node) {
 	if len(others) == 0 {
 		return
 	}
-	to := pick(w.faultRandom, others...)
+	to := others[w.choose(len(others))]
 	leader.receive(func() { leader.transferLeadership(to.id) })
 	if !w.until(w.now+w.timeout(), func() bool { return agreedLeader(group) == to }) {
 		w.notLive("leadership was not transferred from "+leader.id.String()+" to "+to.id.String(), w.noHardship())
@@ -89,7 +89,7 @@ func (w *world) checkChange(h hardship) {
 	case newcomer >= 0:
 		change.Set = []raft.Member{w.nodes[newcomer].member(false)}
 	case len(voters) > 1:
-		m, _ := c.Configuration.Member(pick(w.faultRandom, voters...))
+		m, _ := c.Configuration.Member(voters[w.choose(len(voters))])
 		change.Set = []raft.Member{withVote(m, false)}
 	default:
 		return

@@ -10,13 +10,13 @@ import (
 // writing (disk.go) and snapshots (compaction.go, snapshots.go, install.go).
 
 func (n *node) carryOut(out raft.Output) {
-	if n.crashPoint("before anything is sent or written") {
+	if n.crashPoint(crashBeforeOutput) {
 		return
 	}
 	for _, m := range out.Send {
 		n.send(m)
 	}
-	if n.crashPoint("messages sent, nothing written") {
+	if n.crashPoint(crashSent) {
 		return
 	}
 	if n.install.reported {
@@ -63,11 +63,14 @@ func (n *node) load(load raft.Load) {
 			n.id, load.First, load.Last, log.start.Index+1, log.last()))
 		return
 	}
+	if n.findsDamage(load.First, load.Last) {
+		return
+	}
 	read := func() []raft.Entry { return n.disk.log.read(load.First, load.Last, load.MaxBytes) }
 	early := read()
-	n.later(n.hostDelay(n.w.faults.LoadTicks), func() {
+	n.later(n.hostDelay(pointLoad, n.w.faults.LoadTicks), func() {
 		entries := early
-		if n.random.IntN(2) == 0 {
+		if n.flag(pointLoadedLate, n.random.coin) {
 			entries = read()
 		}
 		n.receive(func() { n.core.Loaded(load.To, entries) })
@@ -76,32 +79,41 @@ func (n *node) load(load raft.Load) {
 
 // hostDelay is how long something in the process takes: usually not long, now
 // and then up to the most ticks that the faults allow.
-func (n *node) hostDelay(maxTicks int) Time {
-	if maxTicks > 0 && n.random.IntN(6) == 0 {
-		return n.random.between(0, ticks(maxTicks))
-	}
-	return n.random.between(Tick/50, Tick/10)
+func (n *node) hostDelay(p point, maxTicks int) Time {
+	return n.time(p, Tick/20, func() Time {
+		if maxTicks > 0 && n.random.IntN(6) == 0 {
+			return n.random.between(0, ticks(maxTicks))
+		}
+		return n.random.between(Tick/50, Tick/10)
+	})
 }
 
 // apply applies committed entries, in pieces, each of which may be the last
 // thing that the process does.
 func (n *node) apply(a raft.Apply) {
 	n.applying = true
-	n.later(n.hostDelay(n.w.faults.ApplyTicks), func() {
-		if n.crashPoint("before application") {
+	n.later(n.hostDelay(pointApply, n.w.faults.ApplyTicks), func() {
+		if n.crashPoint(crashBeforeApply) {
 			return
 		}
 		piece, rest := n.pieceOf(a)
+		if !n.up {
+			return
+		}
 		for _, e := range piece {
 			n.machine.apply(e)
 			n.w.oracle.applied(n, e)
 			n.resolve(e)
 		}
-		if n.w.faults.FlushEvery == 0 || n.random.IntN(n.w.faults.FlushEvery) < len(piece) {
+		inMemory := func() bool {
+			every := n.w.faults.FlushEvery
+			return every > 0 && n.random.IntN(every) >= len(piece)
+		}
+		if !n.flag(pointUnflushed, inMemory) {
 			n.machine.flush()
 			n.w.stats.Flushes++
 		}
-		if n.crashPoint("applied, not reported") {
+		if n.crashPoint(crashApplied) {
 			return
 		}
 		last := n.machine.applied.Index
@@ -117,16 +129,20 @@ func (n *node) apply(a raft.Apply) {
 // not hand them over, and what remains.
 func (n *node) pieceOf(a raft.Apply) ([]raft.Entry, raft.Apply) {
 	entries := a.Entries
+	if entries == nil && n.findsDamage(a.First, a.Last) {
+		return nil, raft.Apply{}
+	}
 	if entries == nil {
 		n.w.stats.ApplyLoads++
-		entries = n.disk.log.read(a.First, a.Last, n.random.IntN(1000))
+		bytes := n.number(pointBytes, 0, 1000, 1000, func() int { return n.random.IntN(1000) })
+		entries = n.disk.log.read(a.First, a.Last, bytes)
 	}
 	if len(entries) == 0 || entries[0].Index != a.First {
 		n.w.violated("Storage", fmt.Sprintf("%s has to apply entry %d, its disk holds %d..%d",
 			n.id, a.First, n.disk.log.start.Index+1, n.disk.log.last()))
 		return nil, raft.Apply{}
 	}
-	count := 1 + n.random.IntN(len(entries))
+	count := n.number(pointPiece, 1, len(entries), len(entries), func() int { return 1 + n.random.IntN(len(entries)) })
 	rest := raft.Apply{First: a.First + raft.Index(count), Last: a.Last}
 	if a.Entries != nil {
 		rest.Entries = entries[count:]

@@ -39,8 +39,7 @@ func (n *node) offered(p *picture) (answer, int) {
 	switch r := n.receiving; {
 	case n.install.stage != notInstalling:
 		return refuses, 0
-	case useless && (!n.w.chaos || n.random.IntN(4) > 0), n.w.chaos && n.random.IntN(30) == 0:
-		// Some are taken although they are useless: the core must know by itself.
+	case n.refusesOffer(useless):
 		stats.Refused++
 		return refuses, 0
 	case r != nil && r.number == p.number:
@@ -57,6 +56,20 @@ func (n *node) offered(p *picture) (answer, int) {
 	}
 	n.receiving = &reception{picture: p}
 	return wantsMore, 0
+}
+
+// refusesOffer decides whether a picture is refused. Some are taken although they
+// are useless: the core must know by itself.
+func (n *node) refusesOffer(useless bool) bool {
+	return n.number(pointRefuse, 0, 1, count(useless), func() int {
+		switch {
+		case !n.w.chaos:
+			return count(useless)
+		case useless:
+			return count(n.random.IntN(4) > 0)
+		}
+		return count(n.random.IntN(30) == 0)
+	}) == 1
 }
 
 // received takes a piece of a picture.
@@ -84,13 +97,21 @@ func (n *node) received(p *picture, piece int) (answer, int) {
 func (n *node) arrived(p *picture) {
 	n.w.stats.Snapshots.Arrived++
 	tell := func() { n.receive(func() { n.tellSnapshot(p) }) }
-	delay := Time(0)
-	if n.random.IntN(3) == 0 {
-		delay = n.random.between(0, ticks(max(n.w.faults.LateTicks, n.w.faults.ReportTicks)))
-	}
+	delay := n.time(pointArrive, 0, func() Time {
+		if n.random.IntN(3) > 0 {
+			return 0
+		}
+		return n.random.between(0, ticks(max(n.w.faults.LateTicks, n.w.faults.ReportTicks)))
+	})
 	n.later(delay, tell)
-	if n.random.chance(n.w.faults.Duplicate) {
-		n.later(delay+n.random.between(0, ticks(n.w.faults.DuplicateTicks)), tell)
+	again := n.time(pointArriveAgain, 0, func() Time {
+		if !n.random.chance(n.w.faults.Duplicate) {
+			return 0
+		}
+		return n.random.between(1, ticks(n.w.faults.DuplicateTicks))
+	})
+	if again > 0 {
+		n.later(delay+again, tell)
 	}
 }
 
@@ -124,12 +145,15 @@ func (n *node) tellSnapshot(p *picture) {
 // the log is cut.
 func (n *node) startInstalling(snapshot raft.Snapshot) {
 	n.w.oracle.wantsInstall(n, snapshot)
-	delay := n.hostDelay(n.w.faults.ApplyTicks)
-	if n.random.IntN(2) == 0 {
-		delay = n.random.between(0, ticks(max(n.w.faults.ApplyTicks, n.w.faults.ReportTicks)))
-	}
+	slow := ticks(max(n.w.faults.ApplyTicks, n.w.faults.ReportTicks))
+	delay := n.time(pointInstall, Tick/20, func() Time {
+		if n.random.coin() {
+			return n.random.between(0, slow)
+		}
+		return n.random.between(Tick/50, Tick/10)
+	})
 	n.later(delay, func() {
-		if n.crashesInstalling("before an installation") {
+		if n.crashesInstalling(crashBeforeInstall) {
 			return
 		}
 		p := n.install.picture
@@ -139,7 +163,7 @@ func (n *node) startInstalling(snapshot raft.Snapshot) {
 		n.w.stats.Snapshots.Installed++
 		n.w.oracle.installed(n)
 		n.w.note(n, "has replaced its state by snapshot #%d", p.number)
-		if n.crashesInstalling("installed, not reported") {
+		if n.crashesInstalling(crashInstalled) {
 			return
 		}
 		n.receive(func() {
@@ -156,7 +180,7 @@ func (n *node) installationReported(write *raft.Write) {
 	n.install.reported = false
 	if write != nil && write.Reset != nil {
 		n.w.stats.Snapshots.LogsDropped++
-		n.later(0, func() { n.crashesInstalling("installed, the log not cut") })
+		n.later(0, func() { n.crashesInstalling(crashLogNotCut) })
 		return
 	}
 	n.w.stats.Snapshots.LogsKept++
@@ -165,12 +189,8 @@ func (n *node) installationReported(write *raft.Write) {
 
 // crashesInstalling crashes the process with the probability that the faults give
 // to a crash at each of the points of an installation.
-func (n *node) crashesInstalling(where string) bool {
-	if !n.random.chance(n.w.faults.InstallCrash) {
-		return n.crashPoint(where)
-	}
-	n.crash(where)
-	return true
+func (n *node) crashesInstalling(where point) bool {
+	return n.crashesAt(where, max(n.w.faults.InstallCrash, n.w.faults.CrashPoint))
 }
 
 // crashedInstalling counts what a crash has interrupted, and decides what is left
@@ -180,10 +200,14 @@ func (n *node) crashedInstalling() {
 	if n.receiving == nil {
 		return
 	}
-	switch n.random.IntN(3) {
-	case 0:
-		n.receiving = nil
-	case 1:
-		n.receiving.next = n.random.IntN(n.receiving.next + 1)
-	}
+	all := n.receiving.next
+	n.receiving.next = n.number(pointReception, 0, all, all, func() int {
+		switch n.random.IntN(3) {
+		case 0:
+			return 0
+		case 1:
+			return n.random.IntN(all + 1)
+		}
+		return all
+	})
 }

@@ -140,7 +140,7 @@ func (o *oracle) progress(n *node) {
 		if p.MatchIndex < v.log.start.Index {
 			chain, ok = o.committedChain(p.MatchIndex), true
 		}
-		if !ok || !o.holds(remains.log, p.MatchIndex, chain) {
+		if !ok || !o.believedOf(m, p.MatchIndex, chain) {
 			o.violated("Match Index", "%s believes that the disk of %s holds its log up to %d; that disk ends with %s",
 				n.id, p.ID, p.MatchIndex, remains.log.lastID())
 		}

@@ -34,7 +34,7 @@ func (w *world) changeMembers() {
 	if w.operatorRandom.IntN(2) == 0 {
 		change.Basis = basis.Index
 	}
-	n.receive(w.inChaos(func() { n.changeMembers(change) }))
+	w.act(Action{Verb: Change, Node: n.id, Change: w.described(change)})
 }
 
 // inChaos does what an operator has asked for, if faults still happen when it gets
@@ -205,6 +205,9 @@ func (w *world) changeOfSeveral(voters, learners []raft.Member, outsiders []*nod
 	return change, len(change.Set)+len(change.Remove) > 0
 }
 
+// neverADisk is the number of a disk that no node ever has.
+const neverADisk = 9999
+
 // falseChange makes a change out of a wrong belief: a server that is fine is
 // dead, one that is dead is fine, one that was removed is new.
 func (w *world) falseChange(c raft.Configuration, outsiders []*node) (raft.Change, bool) {
@@ -217,7 +220,10 @@ func (w *world) falseChange(c raft.Configuration, outsiders []*node) (raft.Chang
 		return raft.Change{Set: []raft.Member{anybody.member(true)}}, true
 	case 2: // with a disk that it had once, or never
 		m := anybody.member(r.IntN(2) == 0)
-		m.Instance[1]--
+		m.Instance = diskName(m.ID, max(1, anybody.disks-1))
+		if anybody.disks == 1 {
+			m.Instance = diskName(m.ID, neverADisk)
+		}
 		return raft.Change{Set: []raft.Member{m}}, true
 	case 3: // all of them
 		change := raft.Change{}
@@ -259,7 +265,7 @@ func (w *world) transferLeadership() {
 	if w.operatorRandom.IntN(8) == 0 {
 		to = pick(w.operatorRandom, w.nodes...).id
 	}
-	n.receive(w.inChaos(func() { n.transferLeadership(to) }))
+	w.act(Action{Verb: Transfer, Node: n.id, Peer: to})
 }
 
 func (n *node) transferLeadership(to raft.NodeID) {

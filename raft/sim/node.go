@@ -13,10 +13,14 @@ type node struct {
 	id     raft.NodeID
 	random random
 
-	// instance names the disk. A wiped disk is another one: see wipe.
+	// instance names the disk. A wiped disk is another one: see wipe. disks counts
+	// those that the node has had.
 	instance raft.InstanceID
+	disks    int
 	disk     disk
-	machine  machine
+	// backup is a copy of the directory, if there is one.
+	backup  *backup
+	machine machine
 	// receiving is a snapshot that has arrived in part or as a whole.
 	receiving *reception
 	// diskFullUntil is when there is room for snapshots again.
@@ -34,6 +38,7 @@ type node struct {
 	waking      bool
 	view        view // what the oracle knows of the core
 	campaigns   int  // of all its incarnations
+	draws       uint64
 
 	// applying says that the state machine is at work.
 	applying bool
@@ -64,8 +69,9 @@ func newNode(w *world, id raft.NodeID) *node {
 
 // newDisk gives the node an empty disk that no node ever had.
 func (n *node) newDisk() {
-	n.w.instances++
-	n.instance = raft.InstanceID{byte(n.id), byte(n.w.instances), byte(n.w.instances >> 8)}
+	n.disks++
+	n.instance = diskName(n.id, n.disks)
+	n.backup = nil
 	n.disk, n.machine, n.receiving = disk{}, newMachine(n.w.options.Workload.Keys), nil
 }
 
@@ -96,6 +102,7 @@ func (n *node) later(delay Time, do func()) {
 
 // start starts the process with what the disk and the state machine hold.
 func (n *node) start() {
+	n.findsDamage(0, n.disk.log.last())
 	n.incarnation++
 	n.up, n.waking, n.pausedUntil = true, false, 0
 	n.disk.lastWrite = 0
@@ -103,7 +110,7 @@ func (n *node) start() {
 	n.inbox, n.proposed, n.asked, n.confirmed = nil, map[raft.Index][]*proposal{}, map[uint64]*read{}, nil
 	cfg := *n.w.options.Core
 	cfg.ID, cfg.Instance = n.id, n.instance
-	cfg.Random = n.random.IntN
+	cfg.Random = n.draw
 	cfg.Trace = n.trace
 	n.view = newView(n)
 	log := n.disk.log.state()
@@ -121,17 +128,23 @@ func (n *node) start() {
 		n.disk.hardState.CurrentTerm, n.disk.log.start.Index+1, n.disk.log.lastID(), n.machine.applied)
 	n.clock = clock{}
 	n.setClock()
-	n.scheduleTick(n.random.between(0, n.clock.period))
+	n.scheduleTick(n.time(pointPhase, Tick, func() Time { return n.random.between(0, n.clock.period) }))
 }
 
 // crash ends the process. Of the writes under way, the first few may survive.
 func (n *node) crash(cause string) {
-	survivors := n.random.IntN(len(n.disk.unfinished) + 1)
+	all := len(n.disk.unfinished)
+	survivors := n.number(pointSurvive, 0, all, 0, func() int { return n.random.IntN(all + 1) })
+	witness := n.disk.witness
 	n.w.note(n, "crashes (%s); %d of %d unfinished writes survive", cause, survivors, len(n.disk.unfinished))
 	n.w.stats.Crashes++
 	n.w.stats.LostWrites += len(n.disk.unfinished) - survivors
 	for range survivors {
 		n.finishWrite()
+	}
+	// The witness is written after the log. It may lack what nobody was told of.
+	if older(witness, n.disk.witness) && n.flag(pointWitnessLate, n.random.coin) {
+		n.disk.witness = witness
 	}
 	n.crashedInstalling()
 	n.disk.unfinished, n.disk.busyUntil = nil, 0
@@ -143,11 +156,13 @@ func (n *node) crash(cause string) {
 
 // crashPoint crashes the process with the probability that the faults give to a
 // crash at each point where it matters, and returns whether it did.
-func (n *node) crashPoint(where string) bool {
-	if !n.random.chance(n.w.faults.CrashPoint) {
+func (n *node) crashPoint(where point) bool { return n.crashesAt(where, n.w.faults.CrashPoint) }
+
+func (n *node) crashesAt(where point, probability float64) bool {
+	if !n.flag(where, func() bool { return n.random.chance(probability) }) {
 		return false
 	}
-	n.crash(where)
+	n.crash(points[where].name)
 	return true
 }
 
@@ -163,17 +178,21 @@ func (n *node) put(in input) {
 		return
 	}
 	n.waking = true
-	if n.w.faults.MaxWake == 0 && n.w.now >= n.pausedUntil {
+	delay := n.time(pointWake, 0, n.wakeDelay)
+	if delay == 0 && n.w.now >= n.pausedUntil {
 		n.wake()
 		return
 	}
-	n.later(n.wakeDelay(), n.wake)
+	n.later(delay, n.wake)
 }
 
 // wakeDelay is for how long the inbox fills: usually not long, now and then so
 // long that messages of several leaders are taken in at once.
 func (n *node) wakeDelay() Time {
 	longest := n.w.faults.MaxWake
+	if longest == 0 {
+		return 0
+	}
 	if n.random.IntN(10) > 0 {
 		longest = min(longest, Tick/2)
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"balsa/raft"
 )
@@ -30,6 +31,9 @@ type Options struct {
 	// decides, and prefers limits so small that every one of them is reached.
 	// ID, Random and Trace are the simulator's own.
 	Core *raft.Config
+	// Kinds says of some kinds of faults, by name, that the run has them or lacks
+	// them, where Faults is nil: see [ParseKinds]. The seed decides about the others.
+	Kinds map[string]bool
 	// Workload says what clients do. If it is nil the seed decides.
 	Workload *Workload
 
@@ -61,6 +65,10 @@ type Faults struct {
 	LateTicks int
 	// MaxDelay is the longest ordinary delay of a message.
 	MaxDelay Time
+	// LinkLoss and LinkDelay are the worst that the quality of a single link, in one
+	// direction, adds to Loss and MaxDelay.
+	LinkLoss  float64
+	LinkDelay Time
 
 	// PartitionEvery and PartitionTicks are how often the network falls apart,
 	// and for how long on average.
@@ -90,6 +98,9 @@ type Faults struct {
 	// the application of some entries, and the loading of old entries take. Most
 	// take a fraction of a tick; if these are zero, all do.
 	DiskTicks, ApplyTicks, LoadTicks int
+	// WriteFails is the probability that a write of the log ends with an error, which
+	// ends the process.
+	WriteFails float64
 	// FlushEvery is the mean number of applied entries after which the state
 	// machine makes its state durable. What is not flushed is applied again
 	// after a crash. Zero means that every application is flushed.
@@ -105,9 +116,15 @@ type Faults struct {
 	// DiskFullEvery and DiskFullTicks are how often a node has no room for a
 	// snapshot that arrives, and for how long on average.
 	DiskFullEvery, DiskFullTicks int
+	// WriteFailsWhenFull is WriteFails during that time.
+	WriteFailsWhenFull float64
 	// ReportTicks is the longest time that a core waits to hear that the sending
 	// of a snapshot has ended.
 	ReportTicks int
+
+	// ForgetEvery is how often a disk forgets what was durable, or somebody makes a
+	// copy of a log, in order to put it back later.
+	ForgetEvery int
 
 	// ChangeEvery is how often an operator asks for a change of members, Lies the
 	// probability that what it believes about the servers is wrong.
@@ -158,8 +175,9 @@ func (o Options) withDefaults() (Options, error) {
 	r := newRandom(o.Seed, "options")
 	// The seed decides everything first, so that setting one thing by hand
 	// leaves the others as they were.
-	nodes, core, workload := pick(r, 1, 2, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5, 7), randomCore(r), randomWorkload(r)
-	faults, others := randomFaults(r, core), 1+r.IntN(5)
+	nodes, core, workload := pick(r, 1, 2, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5, 7), randomCore(r, o.Kinds), randomWorkload(r)
+	others := 1 + r.IntN(5)
+	faults := randomFaults(r, core, o.Kinds)
 	if o.Nodes == 0 {
 		o.Nodes = nodes
 	}
@@ -195,8 +213,16 @@ func (o Options) withDefaults() (Options, error) {
 	return o, o.validate()
 }
 
+// Validate checks the options. Run does so too.
+func (o Options) Validate() error {
+	_, err := o.withDefaults()
+	return err
+}
+
 func (o Options) validate() error {
 	switch {
+	case unknownKind(o.Kinds) != "":
+		return fmt.Errorf("sim: there is no kind of fault %q; there are %s", unknownKind(o.Kinds), strings.Join(KindNames(), ", "))
 	case o.Nodes < 1 || o.Nodes > MaxNodes:
 		return fmt.Errorf("sim: a cluster of %d nodes; 1 to %d can be simulated", o.Nodes, MaxNodes)
 	case o.Pool < o.Nodes || o.Pool > MaxNodes:
@@ -212,18 +238,21 @@ func (o Options) validate() error {
 	return nil
 }
 
-// repeat says how to repeat a run with these options, before the seed has filled
-// them in.
-func (o Options) repeat() string {
-	command := fmt.Sprintf("go test ./raft/sim -run 'TestSeed$' -seed=%d -v", o.Seed)
+// Repeat is the command that repeats a run with these options, or says what else
+// that needs.
+func (o Options) Repeat() string {
+	command := fmt.Sprintf("balsa sim --trace --seed %d", o.Seed)
 	if o.Nodes != 0 {
-		command += fmt.Sprintf(" -nodes=%d", o.Nodes)
+		command += fmt.Sprintf(" --nodes %d", o.Nodes)
 	}
 	if o.Pool != 0 {
-		command += fmt.Sprintf(" -pool=%d", o.Pool)
+		command += fmt.Sprintf(" --pool %d", o.Pool)
 	}
 	if o.Ticks != 0 {
-		command += fmt.Sprintf(" -ticks=%d", o.Ticks)
+		command += fmt.Sprintf(" --ticks %d", o.Ticks)
+	}
+	if len(o.Kinds) > 0 {
+		command += " --faults " + FormatKinds(o.Kinds)
 	}
 	if o.Faults != nil || o.Core != nil || o.Workload != nil {
 		command = fmt.Sprintf("sim.Run with seed %d and the same Faults, Core and Workload", o.Seed)

@@ -37,6 +37,11 @@ type oracle struct {
 	successors map[uint64][]raft.Configuration
 	// buried are the disks that were wiped, as they were then.
 	buried map[raft.InstanceID]survivor
+	// pledges are the logs of which disks have lost a part.
+	pledges map[raft.InstanceID][]pledge
+	// believed are the logs of disks that have forgotten everything since a copy
+	// was made, as they were before.
+	believed map[raft.InstanceID]storedLog
 	// overlaps remembers which configurations were compared: see overlap.
 	overlaps map[[2]uint64]bool
 }
@@ -68,8 +73,8 @@ func newOracle(w *world) *oracle {
 		leaders: map[raft.Term]raft.NodeID{}, rounds: map[raft.Term]uint64{},
 		votes: map[ballot]raft.NodeID{}, orders: map[order]bool{}, chains: map[raft.EntryID]uint64{},
 		replay:     newMachine(w.options.Workload.Keys).state,
-		successors: map[uint64][]raft.Configuration{},
-		buried:     map[raft.InstanceID]survivor{}, overlaps: map[[2]uint64]bool{},
+		successors: map[uint64][]raft.Configuration{}, pledges: map[raft.InstanceID][]pledge{}, believed: map[raft.InstanceID]storedLog{},
+		buried: map[raft.InstanceID]survivor{}, overlaps: map[[2]uint64]bool{},
 	}
 }
 
@@ -154,6 +159,11 @@ func (o *oracle) saw(n *node, e raft.Event) {
 		}
 	case raft.EventTransfer:
 		o.sawTransfer(n, e)
+	case raft.EventLost:
+		if e.Peer != raft.None {
+			v.match[e.Peer-1] = matchIndex{} // it has to find out anew
+		}
+		o.w.stats.Forgetting.Noticed++
 	case raft.EventInstalled:
 		v.handed, v.installing = max(v.handed, e.Entry.Index), false
 	}
@@ -246,6 +256,7 @@ func (o *oracle) tookOutput(n *node, out raft.Output) {
 		o.commit(n, e)
 	}
 	if v.campaigned {
+		o.stillPledged(n, "stands for election")
 		o.mayCampaign(n)
 	}
 	if v.elected {

@@ -133,6 +133,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 				if err := n.disk.log.write(w, 0); err != nil {
 					panic(err)
 				}
+				n.disk.witness = n.disk.log.lastID()
 			}
 			remove(s.follower)
 			remove(s.third)
@@ -198,6 +199,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 		{"matchIndex is beyond the follower's disk", "Match Index", func(s scene) {
 			d := &s.follower.disk
 			d.log.records = d.log.records[:d.log.last()-1]
+			d.witness = d.log.lastID()
 			s.oracle.progress(s.leader)
 		}},
 		{"matchIndex goes back", "Match Index", func(s scene) {
@@ -250,7 +252,7 @@ func TestTheOracleSeesEveryKindOfViolation(t *testing.T) {
 			s.checkWrites()
 		}},
 		{"a cluster without connections", "Liveness", func(s scene) {
-			s.network.partition(func(_, _ int) bool { return false })
+			s.network.partition(func(_, _ raft.NodeID) bool { return false })
 			s.checkProgress(s.noHardship())
 		}},
 		{"a campaign in a healthy cluster", "Liveness", func(s scene) {
@@ -275,14 +277,14 @@ func TestAPanicOfACoreIsAViolation(t *testing.T) {
 
 func TestAViolationSaysHowToRepeatItAndWhatHappened(t *testing.T) {
 	s := newScene(t)
-	s.repeat = Options{Seed: 3, Nodes: 5}.repeat()
+	s.repeat = Options{Seed: 3, Nodes: 5}.Repeat()
 	s.violated("Some Rule", "some detail")
 	s.violated("Another Rule", "which is only a consequence")
 	var v *Violation
 	if !errors.As(error(s.failure), &v) || v.Rule != "Some Rule" {
 		t.Fatalf("the violation is %v", s.failure)
 	}
-	for _, want := range []string{"seed 3", "-seed=3 -v -nodes=5", "Some Rule", "some detail", "n1     n2     n3", "AppendEntries"} {
+	for _, want := range []string{"seed 3", "--seed 3 --nodes 5", "Some Rule", "some detail", "n1     n2     n3", "AppendEntries"} {
 		if !strings.Contains(v.Error(), want) {
 			t.Errorf("the error does not contain %q:\n%s", want, v)
 		}

@@ -96,7 +96,7 @@ func (o *oracle) becomesDurable(n *node, w *raft.Write) {
 		o.violated("Snapshots", "%s drops the log after snapshot %s, which is the beginning of it", n.id, w.Reset)
 	}
 	if i := w.TruncateFrom; i > log.start.Index && i <= log.last() && o.isCommitted(i, log.at(i).chain) {
-		o.removesCommitted(n, i)
+		o.removesCommitted(n, w)
 	}
 }
 
@@ -105,12 +105,12 @@ func (o *oracle) becomesDurable(n *node, w *raft.Write) {
 // entry by chance, from an earlier leader, and have it replaced by another
 // earlier leader's before it hears of the one who committed it. But the quorum
 // that made it committed never does so.
-func (o *oracle) removesCommitted(n *node, i raft.Index) {
-	id, log := n.disk.log.id(i), n.disk.log
-	n.disk.log = log.clone()
-	if err := n.disk.log.write(&raft.Write{TruncateFrom: i}, 0); err != nil {
+func (o *oracle) removesCommitted(n *node, w *raft.Write) {
+	id, log, witness := n.disk.log.id(w.TruncateFrom), n.disk.log, n.disk.witness
+	n.disk.log, n.disk.witness = log.clone(), w.Witness
+	if err := n.disk.log.write(&raft.Write{TruncateFrom: w.TruncateFrom}, 0); err != nil {
 		o.violated("Durability", "the disk of %s: %v", n.id, err)
 	}
 	o.stillHeld(" when " + n.id.String() + " removes " + id.String())
-	n.disk.log = log
+	n.disk.log, n.disk.witness = log, witness
 }

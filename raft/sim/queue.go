@@ -19,7 +19,10 @@ func ticks(n int) Time { return Time(n) * Tick }
 
 // queue holds what will happen. Events happen in the order of their time, and
 // in the order in which they were scheduled if their time is the same, so that
-// a run is the same whenever it is repeated.
+// a run is the same whenever it is repeated. What is done to the cluster from
+// outside comes before what happens in it at the same time: so it makes no
+// difference whether that is thought up on the way or was known from the start
+// (see scenario.go).
 type queue struct {
 	now  Time
 	seq  uint64
@@ -27,22 +30,33 @@ type queue struct {
 }
 
 type event struct {
-	at  Time
-	seq uint64
-	do  func()
+	at     Time
+	inside bool // the cluster
+	seq    uint64
+	do     func()
 }
 
 func (e event) before(f event) bool {
-	return e.at < f.at || e.at == f.at && e.seq < f.seq
+	switch {
+	case e.at != f.at:
+		return e.at < f.at
+	case e.inside != f.inside:
+		return f.inside
+	}
+	return e.seq < f.seq
 }
 
-// at schedules an event for a time, which must not lie in the past.
-func (q *queue) at(t Time, do func()) {
-	if t < q.now {
-		panic(fmt.Sprintf("sim: event scheduled for %s at %s", t, q.now))
+// at schedules something that happens in the cluster at a time, which must not lie
+// in the past.
+func (q *queue) at(t Time, do func()) { q.schedule(event{at: t, inside: true, do: do}) }
+
+func (q *queue) schedule(e event) {
+	if e.at < q.now {
+		panic(fmt.Sprintf("sim: event scheduled for %s at %s", e.at, q.now))
 	}
 	q.seq++
-	q.heap = append(q.heap, event{t, q.seq, do})
+	e.seq = q.seq
+	q.heap = append(q.heap, e)
 	i := len(q.heap) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -95,6 +109,9 @@ func newRandom(seed uint64, stream string) random {
 	}
 	return random{rand.New(rand.NewPCG(seed, h))}
 }
+
+// coin returns true in half of the cases.
+func (r random) coin() bool { return r.IntN(2) == 0 }
 
 // chance returns true with probability p.
 func (r random) chance(p float64) bool { return p > 0 && r.Float64() < p }

@@ -35,9 +35,10 @@ func count(b bool) int {
 	return 0
 }
 
-// holder returns a function that says who has a log on disk.
+// holder returns a function that says who has a log on disk, or has lost it and
+// says so.
 func (o *oracle) holder(i raft.Index, chain uint64) func(raft.Member) bool {
-	return func(m raft.Member) bool { return o.holds(o.remains(m).log, i, chain) }
+	return func(m raft.Member) bool { return o.pledgedTo(m, i, chain) }
 }
 
 // heldByQuorum checks that what a leader commits is on the disks of a quorum of

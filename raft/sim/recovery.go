@@ -34,9 +34,15 @@ func (w *world) recovery() {
 		return
 	}
 	w.chaos = false
+	w.now++ // so that every moment is either before or after the end of the faults
+	for _, n := range w.nodes {
+		n.diskFullUntil = 0
+		n.findsDamage(0, n.disk.log.last())
+	}
+	w.byItself()
 	w.faults = Faults{MaxDelay: Tick / 4, FlushEvery: w.options.Faults.FlushEvery}
 	w.note(nil, "no more faults")
-	w.network.heal()
+	w.network.renew()
 	if !w.oracle.canGoOn(w.nodes) {
 		w.note(nil, "the cluster is beyond help")
 		w.stats.Recovery.BeyondHelp++
@@ -48,16 +54,16 @@ func (w *world) recovery() {
 		w.stats.Recovery.JointAtFirst++
 	}
 	h := w.noHardship()
-	if w.faultRandom.IntN(2) == 0 {
+	if w.choose(2) == 1 {
 		h = w.someHardship()
 		w.note(nil, "what remains: %s", h.name)
 		w.stats.Recovery.Hardships++
 	}
 	w.refresh(h)
-	if w.faultRandom.IntN(2) == 0 {
+	if w.choose(2) == 1 {
 		w.compactAll()
 	}
-	w.until(w.now+w.options.aftermath(), nil)
+	w.until(w.now+w.aftermath, nil)
 	group := w.checkProgress(h)
 	w.checkQuiet(group)
 	w.checkHopelessTransfer(h)
@@ -84,7 +90,7 @@ func (w *world) timeout() Time { return ticks(w.options.Core.ElectionTicks) }
 func (w *world) compactAll() {
 	for _, n := range w.nodes {
 		if n.up {
-			n.compact(true)
+			n.compactAll()
 		}
 	}
 }
@@ -156,9 +162,9 @@ func (w *world) membersAmong(nodes []*node) []*node {
 // that is done and all have the same state. It returns false if the time is
 // over, the leader changes or a request fails, and then it may be tried again.
 func (w *world) probe(prober *client, group []*node, deadline Time) bool {
-	requests := []*request{w.put(agreedLeader(group), prober, 0)}
+	requests := []*request{w.put(agreedLeader(group), prober, 0, 0)}
 	for _, n := range group {
-		requests = append(requests, w.get(n, prober, 0, w.faultRandom.IntN(2) == 0))
+		requests = append(requests, w.get(n, prober, 0, w.choose(2) == 1))
 	}
 	outcomes := func() (open, failed bool) {
 		for _, r := range requests {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 )
 
@@ -12,6 +13,8 @@ type Result struct {
 	// Hash is made of every event of the run: the same options give the same
 	// hash, always.
 	Hash uint64
+	// State is the hash of what the run has led to, and of nothing else.
+	State uint64
 	Statistics
 	// History is what the clients did and saw, in the order in which they asked.
 	History []Operation
@@ -43,13 +46,16 @@ type Statistics struct {
 	// Writes are those begun, GroupedWrites those that finished together with
 	// the next one, LostWrites those that a crash prevented.
 	Writes, GroupedWrites, LostWrites int
-	Flushes, Loads, ApplyLoads        int
+	// FailedWrites are those that ended with an error.
+	FailedWrites               int
+	Flushes, Loads, ApplyLoads int
 
-	Snapshots SnapshotStatistics
-	Members   MemberStatistics
-	Transfers TransferStatistics
-	Leases    LeaseStatistics
-	Recovery  RecoveryStatistics
+	Snapshots  SnapshotStatistics
+	Forgetting ForgettingStatistics
+	Members    MemberStatistics
+	Transfers  TransferStatistics
+	Leases     LeaseStatistics
+	Recovery   RecoveryStatistics
 }
 
 // SnapshotStatistics counts what became of logs and snapshots.
@@ -77,6 +83,13 @@ type SnapshotStatistics struct {
 	// the core does not know of it, and when the stored log is still the old one.
 	InstallCrashes [installStages]int
 }
+
+// ForgettingStatistics counts what became of disks that forget. Damaged and
+// Restored are the times that an entry was damaged and that an old copy of a log was
+// put back, Losses those when something was lost by that, or just so, RestoredAll
+// those when nothing on the disk told of the loss. Noticed are the times that a core
+// noticed, Recovered those when it had everything again.
+type ForgettingStatistics struct{ Damaged, Restored, RestoredAll, Losses, Noticed, Recovered int }
 
 // MemberStatistics counts changes of members.
 type MemberStatistics struct {
@@ -120,18 +133,38 @@ type RecoveryStatistics struct {
 	Hardships, SnapshotsNeeded, JointAtFirst int
 }
 
+// Add adds the numbers of another run.
+func (s *Statistics) Add(other Statistics) {
+	add(reflect.ValueOf(s).Elem(), reflect.ValueOf(other))
+}
+
+func add(total, s reflect.Value) {
+	switch total.Kind() {
+	case reflect.Struct:
+		for i := range total.NumField() {
+			add(total.Field(i), s.Field(i))
+		}
+	case reflect.Array:
+		for i := range total.Len() {
+			add(total.Index(i), s.Index(i))
+		}
+	default:
+		total.SetInt(total.Int() + s.Int())
+	}
+}
+
 func (s Statistics) String() string {
 	return fmt.Sprintf("%d steps, %s ticks, %d campaigns, %d leaders, %d committed, %d truncations, "+
 		"puts %d/%d/%d, gets %d/%d/%d (unknown/done/failed), %d messages (%d lost, %d twice, %d late, %d clogged), "+
-		"%d partitions, %d crashes (%d quickly back), %d power losses, %d pauses, %d leader falls, %d+%d hints, %d writes (%d grouped, %d lost), "+
-		"%d flushes, %d loads, %d apply loads\nsnapshots %+v\nmembers %+v\ntransfers %+v\nleases %+v\nrecovery %+v",
+		"%d partitions, %d crashes (%d quickly back), %d power losses, %d pauses, %d leader falls, %d+%d hints, %d writes (%d grouped, %d lost, %d failed), "+
+		"%d flushes, %d loads, %d apply loads\nsnapshots %+v\nforgetting %+v\nmembers %+v\ntransfers %+v\nleases %+v\nrecovery %+v",
 		s.Steps, s.Duration, s.Campaigns, s.Leaders, s.Committed, s.Truncations,
 		s.Operations[Put][Unknown], s.Operations[Put][Done], s.Operations[Put][Failed],
 		s.Operations[Get][Unknown], s.Operations[Get][Done], s.Operations[Get][Failed],
 		s.Messages, s.Lost, s.Duplicated, s.Late, s.Clogged,
 		s.Partitions, s.Crashes, s.QuickRestarts, s.PowerLosses, s.Pauses, s.LeaderFalls, s.TrueHints, s.FalseHints,
-		s.Writes, s.GroupedWrites, s.LostWrites, s.Flushes, s.Loads, s.ApplyLoads,
-		s.Snapshots, s.Members, s.Transfers, s.Leases, s.Recovery)
+		s.Writes, s.GroupedWrites, s.LostWrites, s.FailedWrites, s.Flushes, s.Loads, s.ApplyLoads,
+		s.Snapshots, s.Forgetting, s.Members, s.Transfers, s.Leases, s.Recovery)
 }
 
 // Violation is the error of a run in which something happened that must never

@@ -73,7 +73,7 @@ func simulate(t *testing.T, first uint64, count int) Statistics {
 			for seed := range seeds {
 				result, err := Run(Options{Seed: seed, Nodes: *nodesFlag, Pool: *poolFlag, Ticks: *ticksFlag})
 				mu.Lock()
-				add(reflect.ValueOf(&total).Elem(), reflect.ValueOf(result.Statistics))
+				total.Add(result.Statistics)
 				if err != nil {
 					t.Errorf("after %d seeds: %v", seed-first+1, err)
 				}
@@ -90,22 +90,6 @@ func simulate(t *testing.T, first uint64, count int) Statistics {
 	close(seeds)
 	wg.Wait()
 	return total
-}
-
-// add adds the numbers of statistics to a total.
-func add(total, s reflect.Value) {
-	switch total.Kind() {
-	case reflect.Struct:
-		for i := range total.NumField() {
-			add(total.Field(i), s.Field(i))
-		}
-	case reflect.Array:
-		for i := range total.Len() {
-			add(total.Index(i), s.Index(i))
-		}
-	default:
-		total.SetInt(total.Int() + s.Int())
-	}
 }
 
 // everythingHappened fails for each number of the statistics that is zero: a

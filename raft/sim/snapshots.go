@@ -66,8 +66,8 @@ func (n *node) sendSpareSnapshot(to *node) {
 
 func (n *node) transmit(t *transmission) {
 	term := n.core.Term()
-	n.later(n.hostDelay(n.w.faults.LoadTicks), func() {
-		if n.crashPoint("before a picture is taken") {
+	n.later(n.hostDelay(pointPicture, n.w.faults.LoadTicks), func() {
+		if n.crashPoint(crashBeforePicture) {
 			return
 		}
 		// Only what was committed up to the term of the offer may be in it (see
@@ -79,7 +79,8 @@ func (n *node) transmit(t *transmission) {
 		n.w.pictures++
 		t.picture = &picture{
 			number: n.w.pictures, from: n, term: term,
-			snapshot: n.machine.snapshot(), state: n.machine.clone(), pieces: 1 + n.random.IntN(maxPieces),
+			snapshot: n.machine.snapshot(), state: n.machine.clone(),
+			pieces: n.number(pointPieces, 1, maxPieces, 1, func() int { return 1 + n.random.IntN(maxPieces) }),
 		}
 		n.w.oracle.tookPicture(n, t.picture)
 		n.w.note(n, "offers snapshot #%d (%s, %d pieces) to %s", t.number, t.snapshot, t.pieces, t.to.id)
@@ -109,13 +110,13 @@ func (t *transmission) send(piece int) {
 
 // carry sends something to the receiver.
 func (t *transmission) carry(arrives func()) {
-	t.from.w.network.carry(t.from, t.to, func() { t.to.later(0, arrives) })
+	t.from.w.network.carry(t.from, t.to, messageSnapshot, func() { t.to.later(0, arrives) })
 }
 
 // reply carries the receiver's answer back.
 func (t *transmission) reply(a answer, piece int) {
 	incarnation := t.from.incarnation
-	t.from.w.network.carry(t.to, t.from, func() {
+	t.from.w.network.carry(t.to, t.from, messageSnapshotAnswer, func() {
 		if t.from.incarnation == incarnation {
 			t.from.later(0, func() { t.answered(a, piece) })
 		}
@@ -142,7 +143,8 @@ func (t *transmission) answered(a answer, piece int) {
 // transmission if it has been done too often.
 func (t *transmission) patience(again func()) {
 	answers := t.answers
-	t.from.later(ticks(2+t.from.random.IntN(3)), func() {
+	n := t.from
+	n.later(n.time(pointPatience, ticks(3), func() Time { return ticks(2 + n.random.IntN(3)) }), func() {
 		switch {
 		case t.over || t.answers != answers:
 		case t.attempts >= transmissionTries:
@@ -161,7 +163,7 @@ func (t *transmission) end(n *node) {
 	if !t.wanted {
 		return
 	}
-	n.later(n.hostDelay(n.w.faults.ReportTicks), func() {
+	n.later(n.hostDelay(pointReport, n.w.faults.ReportTicks), func() {
 		n.receive(func() { n.core.SnapshotSent(t.to.id) })
 	})
 }

@@ -4,7 +4,7 @@ import "balsa/raft"
 
 // randomCore draws limits that are small enough to be reached: one entry in a
 // message, one message in the window, nothing kept in memory.
-func randomCore(r random) raft.Config {
+func randomCore(r random, kinds map[string]bool) raft.Config {
 	cfg := raft.Config{
 		MaxMessageBytes:     pick(r, 1, 60, 200, 1000, 0),
 		MaxWindowMessages:   pick(r, 1, 2, 3, 8, 0),
@@ -16,7 +16,11 @@ func randomCore(r random) raft.Config {
 	cfg.ElectionTicks = pick(r, 10, 10, 10, 20)
 	cfg.HeartbeatTicks = pick(r, cfg.ElectionTicks/10, cfg.ElectionTicks/5, cfg.ElectionTicks/2)
 	cfg.MaxPromotionLag = pick(r, 1, 10, 0)
-	if r.IntN(2) == 0 {
+	leases := r.IntN(2) == 0
+	if forced, known := kinds["leases"]; known {
+		leases = forced
+	}
+	if leases || kinds["drift"] {
 		cfg.LeaseTime = leaseTime(cfg.ElectionTicks)
 	}
 	return cfg
@@ -45,100 +49,20 @@ func randomWorkload(r random) Workload {
 	}
 }
 
-// randomFaults draws which faults a run has. Half of the kinds are missing on
-// average. How often they happen and how long they last is measured in the
-// shortest election timeout, e: what matters is whether an election fits in.
-func randomFaults(r random, core raft.Config) Faults {
-	e := core.ElectionTicks
-	f := Faults{MaxDelay: pick(r, Tick/4, Tick, 2*Tick), DownTicks: pick(r, e/3, e, 4*e)}
-	enabled := func() bool { return r.IntN(2) == 0 }
-	if enabled() {
-		f.Loss = pick(r, 0.01, 0.05, 0.2)
-	}
-	if enabled() {
-		f.Duplicate, f.DuplicateTicks = pick(r, 0.01, 0.1, 0.3), pick(r, 1, 2*e, 6*e, 15*e)
-	}
-	if enabled() {
-		f.Late, f.LateTicks = pick(r, 0.01, 0.05, 0.2), pick(r, e/2, 2*e, 5*e, 15*e)
-	}
-	if enabled() {
-		f.PartitionEvery, f.PartitionTicks = pick(r, 3*e, 8*e, 20*e), pick(r, e, 3*e, 8*e)
-	}
-	if enabled() {
-		f.ClogEvery, f.ClogTicks = pick(r, 2*e, 6*e, 15*e), pick(r, e, 4*e, 10*e)
-	}
-	if enabled() {
-		f.CrashEvery = pick(r, 5*e, 15*e, 40*e)
-	}
-	if enabled() {
-		f.CrashPoint = pick(r, 0.0005, 0.002, 0.005)
-	}
-	if enabled() {
-		if enabled() { // rarer than the others
-			f.PowerLossEvery = pick(r, 20*e, 50*e)
+// randomFaults draws which faults a run has, and how bad they are, where it is not
+// said which kinds it must have or lack. Half of the kinds are missing on average.
+func randomFaults(r random, core raft.Config, kinds map[string]bool) Faults {
+	f := Faults{MaxDelay: Tick / 4, DownTicks: pick(r, core.ElectionTicks/3, core.ElectionTicks, 4*core.ElectionTicks)}
+	for _, kind := range faultKinds {
+		// All are drawn, so that to leave out one of them leaves the others as they are.
+		with, on := f, r.IntN(kind.oneIn) == 0
+		kind.draw(r, &with, core)
+		if forced, known := kinds[kind.name]; known {
+			on = forced
 		}
-	}
-	if enabled() {
-		f.PauseEvery, f.PauseTicks = pick(r, 5*e, 15*e), pick(r, e/2, 3*e, 8*e)
-	}
-	if enabled() {
-		f.LeaderFall = pick(r, 0.3, 0.6, 0.9)
-	}
-	if enabled() {
-		f.DiskTicks = pick(r, 1, e/2, 2*e, 4*e)
-	}
-	if enabled() {
-		f.ApplyTicks, f.LoadTicks = pick(r, 1, e/2, 3*e), pick(r, 1, e/2, 3*e)
-	}
-	if enabled() {
-		f.FlushEvery = pick(r, 3, 20, 100)
-	}
-	switch {
-	case !enabled():
-	case core.LeaseTime > 0:
-		f.SlowestClock, f.FastestClock = 0.9, 1.18
-	default:
-		f.SlowestClock, f.FastestClock = 0.5, 2
-	}
-	if enabled() && core.LeaseTime > 0 {
-		f.LeaseAttackEvery = pick(r, 4*e, 12*e)
-	}
-	if enabled() {
-		f.QuickRestart = pick(r, 0.3, 0.9)
-	}
-	if enabled() {
-		f.CompactEvery, f.Brutal = pick(r, e/4, e, 4*e), pick(r, 0, 0.3, 1)
-		f.InstallCrash = pick(r, 0, 0.05, 0.2)
-	}
-	if enabled() {
-		f.SpareSnapshotEvery = pick(r, e, 5*e)
-	}
-	if enabled() {
-		f.DiskFullEvery, f.DiskFullTicks = pick(r, 3*e, 10*e), pick(r, e, 4*e)
-	}
-	if enabled() {
-		f.ReportTicks = pick(r, e, 6*e)
-	}
-	if enabled() {
-		f.ChangeEvery = pick(r, e/2, 2*e, 8*e)
-		if enabled() {
-			f.Lies = pick(r, 0.1, 0.5)
+		if on && !(kind.onlyIfAsked && !kinds[kind.name]) {
+			f = with
 		}
-		if enabled() {
-			f.WipeEvery = pick(r, 8*e, 30*e)
-		}
-	}
-	if enabled() {
-		f.TransferEvery, f.OrderTicks = pick(r, 2*e, 8*e), pick(r, 0, e, 6*e, 15*e)
-	}
-	if enabled() {
-		f.TrueHints = pick(r, 0.3, 1)
-	}
-	if enabled() {
-		f.FalseHintEvery = pick(r, 2*e, 10*e)
-	}
-	if enabled() {
-		f.MaxWake = pick(r, Tick/10, Tick, ticks(e/2), ticks(2*e))
 	}
 	return f
 }
@@ -152,7 +76,7 @@ func (o Options) aftermath() Time {
 	if f.LeaderFall > 0 {
 		longest = max(longest, 2*o.fallTicks())
 	}
-	return ticks(longest) + f.MaxDelay + f.MaxWake
+	return ticks(longest) + f.MaxDelay + f.LinkDelay + f.MaxWake
 }
 
 // fallTicks is for how long, on average, a new leader that falls is stopped or

@@ -26,19 +26,30 @@ type traceLine struct {
 	node  raft.NodeID // None: the world
 	event raft.Event
 	note  string
+	// doing is an action that somebody does.
+	doing *Action
+	// aside says that this is about how the run was thought up. A scenario of the
+	// run does not know it.
+	aside bool
 }
 
 func newRecorder(o Options) recorder {
-	return recorder{
+	r := recorder{
 		lines:   make([]traceLine, 0, o.TraceLength),
 		writer:  o.Trace,
 		columns: newColumns(o.Pool),
 	}
+	if r.writer != nil {
+		fmt.Fprintln(r.writer, r.columns.heading())
+	}
+	return r
 }
 
 func (r *recorder) record(line traceLine) {
-	r.hash = mix(mix(r.hash, uint64(line.at)), uint64(line.node)<<8|uint64(line.event.Kind))
-	r.hash = mix(mix(r.hash, uint64(line.event.Term)), uint64(line.event.Last))
+	if !line.aside {
+		r.hash = mix(mix(r.hash, uint64(line.at)), uint64(line.node)<<8|uint64(line.event.Kind))
+		r.hash = mix(mix(r.hash, uint64(line.event.Term)), uint64(line.event.Last))
+	}
 	if len(r.lines) < cap(r.lines) {
 		r.lines = append(r.lines, line)
 	} else {
@@ -88,6 +99,10 @@ func (c columns) format(line traceLine) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%10s ", line.at)
 	text := line.note
+	if line.doing != nil {
+		_, text, _ = strings.Cut(line.doing.String(), " ")
+		text = "-- " + text
+	}
 	if line.node != raft.None {
 		i := line.node - 1
 		switch {
@@ -118,6 +133,15 @@ func (n *node) trace(e raft.Event) {
 // note records an event of the world, or of one node if it is not nil.
 func (w *world) note(n *node, format string, args ...any) {
 	line := traceLine{at: w.now, note: fmt.Sprintf(format, args...)}
+	if n != nil {
+		line.node = n.id
+	}
+	w.recorder.record(line)
+}
+
+// aside notes why something is about to happen, for those who read the trace.
+func (w *world) aside(n *node, format string, args ...any) {
+	line := traceLine{at: w.now, note: fmt.Sprintf(format, args...), aside: true}
 	if n != nil {
 		line.node = n.id
 	}

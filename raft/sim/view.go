@@ -77,16 +77,18 @@ type survivor struct {
 }
 
 // survives returns what a server would remember if it crashed now. If its state
-// came with a snapshot that the stored log knows nothing of, the log is put behind
-// it when the server starts again (see raft.InitialState).
+// came with a snapshot that the stored log knows nothing of, or contains what the log
+// has lost, the log is put behind it when the server starts again (see
+// raft.InitialState).
 func (n *node) survives() survivor {
-	s, o := n.machine.flushed.installed, n.w.oracle
-	if s == nil || o.holds(&n.disk.log, s.Last.Index, o.committedChain(s.Last.Index)) {
-		return survivor{n.disk.hardState, &n.disk.log}
+	log, state, o := &n.disk.log, &n.machine.flushed, n.w.oracle
+	replaced := state.installed != nil || older(log.lastID(), n.disk.witness)
+	if !replaced || state.applied.Index == 0 || o.holds(log, state.applied.Index, state.chain) {
+		return survivor{n.disk.hardState, log}
 	}
 	return survivor{n.disk.hardState, &storedLog{
-		start: s.Last, startChain: o.committedChain(s.Last.Index),
-		configurations: []raft.IndexedConfiguration{s.Configuration},
+		start: state.applied, startChain: state.chain,
+		configurations: []raft.IndexedConfiguration{state.configuration},
 	}}
 }
 

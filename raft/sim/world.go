@@ -24,9 +24,18 @@ type world struct {
 	chaos  bool
 
 	faultRandom, clientRandom, operatorRandom random
-	// operations, instances and pictures count those that there have been.
-	operations, instances, pictures uint64
-	targetVoters                    int // how many the operators want
+	// operations and pictures count those that there have been.
+	operations, pictures uint64
+	targetVoters         int // how many the operators want
+	// scripted says that what is done to the cluster is known from the start; tape
+	// is where departures from what is usual are read from, or written to if the
+	// run is to become a scenario. byHand says that nothing moves by itself.
+	scripted, byHand bool
+	tape             *tape
+	// outside says that somebody acts on the cluster.
+	outside bool
+	// aftermath is how long after the end of the faults some of their effects last.
+	aftermath Time
 	// drifts says that clocks run at rates that differ by more than leases allow.
 	drifts bool
 	// attack is the one under way, or the last one.
@@ -34,6 +43,8 @@ type world struct {
 	history  []Operation
 	recorder recorder
 	stats    Statistics
+	// nextLook is the step at which whole logs are compared again.
+	nextLook int
 	// failure is the violation that ended the run, repeat says how to repeat it.
 	failure *Violation
 	repeat  string
@@ -43,20 +54,48 @@ type world struct {
 // without, to see that it recovers. It returns what happened. If something
 // happened that must not happen it stops there, and the error is a *[Violation].
 func Run(o Options) (Result, error) {
-	repeat := o.repeat()
+	return runs(o, nil)
+}
+
+// runs simulates a random cluster, and writes a tape if there is one.
+func runs(o Options, t *tape) (Result, error) {
+	repeat := o.Repeat()
 	o, err := o.withDefaults()
 	if err != nil {
 		return Result{}, err
 	}
 	w := newWorld(o)
-	w.repeat = repeat
+	w.repeat, w.tape = repeat, t
+	return w.result()
+}
+
+// result runs the simulation.
+func (w *world) result() (Result, error) {
 	w.run()
 	w.stats.Duration = w.now
-	result := Result{Seed: o.Seed, Nodes: o.Nodes, Hash: w.recorder.hash, Statistics: w.stats, History: w.history}
+	result := Result{
+		Seed: w.options.Seed, Nodes: w.options.Nodes,
+		Hash: w.recorder.hash, State: w.state(), Statistics: w.stats, History: w.history,
+	}
 	if w.failure != nil {
 		return result, w.failure
 	}
 	return result, nil
+}
+
+// state hashes what a run has led to: what is committed, and what each server has
+// on its disk and in its state machine.
+func (w *world) state() uint64 {
+	hash := mix(uint64(w.oracle.committed()), w.oracle.committedChain(w.oracle.committed()))
+	for _, n := range w.nodes {
+		hash = mix(mix(hash, uint64(n.disk.hardState.CurrentTerm)), uint64(n.disk.hardState.VotedFor))
+		for _, id := range []raft.EntryID{n.disk.log.start, n.disk.log.lastID(), n.machine.applied} {
+			hash = mix(mix(hash, uint64(id.Term)), uint64(id.Index))
+		}
+		chain, _ := n.disk.log.chainAt(n.disk.log.last())
+		hash = mix(mix(hash, chain), n.machine.digest)
+	}
+	return hash
 }
 
 func newWorld(o Options) *world {
@@ -68,6 +107,7 @@ func newWorld(o Options) *world {
 		recorder:       newRecorder(o),
 		targetVoters:   o.Nodes,
 		drifts:         o.clocksDriftTooMuch(),
+		aftermath:      o.aftermath(),
 	}
 	w.oracle = newOracle(w)
 	for i := range o.Pool {
@@ -105,7 +145,9 @@ func (w *world) begin() {
 	for _, c := range w.clients {
 		c.thinks()
 	}
-	w.scheduleFaults()
+	if !w.scripted {
+		w.scheduleFaults()
+	}
 }
 
 // found writes the founding entry to the disks of the founders.
@@ -142,9 +184,12 @@ func (w *world) until(deadline Time, condition func() bool) bool {
 			w.now = deadline
 			return false
 		}
-		w.stats.Steps++
+		if event.inside {
+			w.stats.Steps++
+		}
 		event.do()
-		if w.stats.Steps%5000 == 0 {
+		if w.stats.Steps >= w.nextLook {
+			w.nextLook = w.stats.Steps + 5000
 			w.checkWholeLogs()
 		}
 	}
