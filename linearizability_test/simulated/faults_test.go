@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"balsa/raft"
 	"balsa/raft/node"
 )
@@ -99,7 +101,7 @@ func (w *world) powerFailsEverywhere() {
 	w.logf("all lose power; %d %% of the unsynced survives", percent)
 	running := w.running()
 	for _, p := range running {
-		p.crash(percent)
+		p.die(func() *vfs.MemFS { return p.disk.clone(percent) })
 	}
 	if len(running) == len(w.all()) {
 		w.seen.blackouts.Add(1)

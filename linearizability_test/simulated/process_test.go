@@ -90,10 +90,9 @@ func (w *world) startProcess(id raft.NodeID, d *disk) (*process, error) {
 	return p, nil
 }
 
-// crash ends the process. With so many percent of what has not been synced, the
-// disk survives.
+// crash ends the process. So many percent of what has not been synced survive.
 func (p *process) crash(unsyncedPercent int) {
-	p.die(func() *vfs.MemFS { return p.disk.clone(unsyncedPercent) })
+	p.die(func() *vfs.MemFS { return p.disk.clone(p.w.bugs.unsynced(unsyncedPercent)) })
 }
 
 func (p *process) die(remains func() *vfs.MemFS) bool {
@@ -114,7 +113,7 @@ func (p *process) die(remains func() *vfs.MemFS) bool {
 // whatever the process acknowledges from here on, it must not rely on anything
 // that it writes from here on.
 func (p *process) strike(unsyncedPercent int, err error) {
-	remains := p.disk.clone(unsyncedPercent)
+	remains := p.disk.clone(p.w.bugs.unsynced(unsyncedPercent))
 	if !p.struck.CompareAndSwap(nil, remains) {
 		return
 	}
@@ -124,7 +123,7 @@ func (p *process) strike(unsyncedPercent int, err error) {
 		case <-p.gone:
 		case <-time.After(10 * time.Second):
 			p.w.violation("n%d went on after its disk had failed: %v", p.id, err)
-			p.crash(0)
+			p.crash(100)
 		}
 	})
 }
@@ -135,7 +134,7 @@ func (p *process) fatal(message string) {
 	remains := p.struck.Load()
 	if remains == nil {
 		p.w.violation("n%d ended itself: %s", p.id, message)
-		remains = p.disk.clone(0)
+		remains = p.disk.clone(100)
 	}
 	if p.die(func() *vfs.MemFS { return remains }) {
 		p.w.logf("n%d ends itself: %s", p.id, message)
@@ -159,7 +158,7 @@ func (p *process) watch() {
 		return
 	}
 	p.w.violation("n%d stopped by itself: %v", p.id, p.node.Err())
-	p.crash(0)
+	p.crash(100)
 }
 
 // end ends all goroutines of the process: one that is alive in order, like an
