@@ -98,6 +98,9 @@ func (w *world) powerFailsAtSnapshot() {
 
 func (w *world) powerFailsEverywhere() {
 	percent := w.unsynced()
+	if w.bugs.disksLie {
+		percent = 0
+	}
 	w.logf("all lose power; %d %% of the unsynced survives", percent)
 	running := w.running()
 	for _, p := range running {
@@ -126,15 +129,23 @@ func (w *world) stopped() {
 	}
 }
 
-func (w *world) diskFails() {
-	if p := w.random(); p != nil {
-		p.trapFailure([]string{"data/log", "data/state", "received"}[w.below(3)], w.below(20), w.unsynced(), syscall.EIO)
-	}
-}
+func (w *world) diskFails() { w.failDisk(syscall.EIO) }
 
-func (w *world) diskIsFull() {
-	if p := w.random(); p != nil {
-		p.trapFailure("data/", w.below(20), w.unsynced(), syscall.ENOSPC)
+func (w *world) diskIsFull() { w.failDisk(syscall.ENOSPC) }
+
+// failDisk makes a disk fail. That of a log fails once in a run at most: it costs
+// memory for good, see world.leaked.
+func (w *world) failDisk(cause error) {
+	switch p := w.random(); {
+	case p == nil:
+	case w.below(2) == 0:
+		p.trapFailure("data/state", w.below(10), w.unsynced(), cause)
+	case w.below(3) > 0:
+		for _, p := range w.running() { // nobody knows who is going to receive a snapshot
+			p.trapFailure("received", w.below(10), w.unsynced(), cause)
+		}
+	case w.logFailed.CompareAndSwap(false, true):
+		p.trapFailure("data/log", w.below(20), w.unsynced(), cause)
 	}
 }
 

@@ -34,7 +34,7 @@ func newPlan(rng *rand.Rand) plan {
 	p := plan{
 		voters: pick(rng, 3, 3, 5), spares: 2,
 		clients: 3 + rng.IntN(5), keys: 2 + rng.IntN(4),
-		think: pick[time.Duration](rng, 40, 100, 200) * time.Millisecond, much: pick(rng, 6_000, 30_000, 60_000),
+		think: pick[time.Duration](rng, 40, 100, 200) * time.Millisecond, much: pick(rng, 6_000, 6_000, 30_000, 30_000, 60_000, 300_000),
 		duration: 15 * time.Second, pause: pick[time.Duration](rng, 500, 1000, 2000) * time.Millisecond,
 		downtime: pick[time.Duration](rng, 50, 500, 3000) * time.Millisecond,
 		network:  randomNetwork(rng), faults: randomFaults(rng),

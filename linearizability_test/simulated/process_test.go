@@ -179,7 +179,9 @@ func (p *process) end() {
 	}
 	<-p.gone
 	if strings.Contains(fmt.Sprint(err), "the log store in") {
-		p.w.leaked.Store(true) // a failed log leaves its goroutines to the end of the process
+		p.w.mu.Lock()
+		defer p.w.mu.Unlock()
+		p.w.leaked = append(p.w.leaked, p)
 	}
 }
 

@@ -157,7 +157,16 @@ func (w *world) count() {
 	defer w.judge.mu.Unlock()
 	w.seen.entries.Add(int64(len(w.judge.entries)))
 	w.seen.acknowledged.Add(int64(len(w.judge.acknowledged)))
-	if w.leaked.Load() {
-		w.seen.leakedRuns.Add(1)
+	w.seen.leaks.Add(int64(len(w.leaked)))
+}
+
+// forget lets go of what takes much memory, for the sake of the goroutines of a
+// failed log, which are left behind with all that they can reach.
+func (w *world) forget() {
+	for _, p := range w.leaked {
+		p.state, p.node, p.store, p.remains = nil, nil, nil, nil
+		p.struck.Store(nil)
+		_ = p.disk.mem.RemoveAll("data")
 	}
+	w.judge, w.net, w.recorder, w.servers, w.leaked = nil, nil, nil, nil, nil
 }

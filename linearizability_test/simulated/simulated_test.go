@@ -51,6 +51,7 @@ func simulate(t *testing.T, seed uint64, b bugs) outcome {
 	if invented := history.Invented(h); len(invented) > 0 {
 		w.violation("%d stale reads found what nobody wrote, first %v", len(invented), invented[0])
 	}
+	w.forget()
 	return outcome{seed, w.wrong, w.lines, &w.seen}
 }
 
@@ -63,7 +64,7 @@ func inBubble(t *testing.T, w **world, f func()) {
 		if failure == nil {
 			return
 		}
-		if *w == nil || !(*w).leaked.Load() || !strings.Contains(fmt.Sprint(failure), "main bubble goroutine has exited") {
+		if *w == nil || len((*w).leaked) == 0 || !strings.Contains(fmt.Sprint(failure), "main bubble goroutine has exited") {
 			panic(failure)
 		}
 	}()

@@ -32,10 +32,14 @@ type world struct {
 	lines   []string
 	output  *os.File
 	wrong   []string
+	// leaked are the processes whose log has failed: it leaves its goroutines to
+	// the end of the process, and that is us.
+	leaked []*process
 
 	failed   atomic.Bool // something is wrong: wrong is not empty
 	changing atomic.Bool // a change of members is under way
-	leaked   atomic.Bool // a failed store has left goroutines behind
+	// logFailed says that the disk under a log has failed, or is about to.
+	logFailed atomic.Bool
 
 	clientsStop, healed, over chan struct{}
 	clients, background       sync.WaitGroup
@@ -43,11 +47,11 @@ type world struct {
 
 // sightings count what has happened in a run: what did not happen was not tested.
 type sightings struct {
-	crashes, crashesAtWrite, crashesInSave, blackouts, stops      atomic.Int64
-	diskFailures, failuresInReceived                              atomic.Int64
-	partitions, transfers, changes, leaderChanges                 atomic.Int64
-	snapshots, resumedSnapshots, brokenSnapshots, statesChecked   atomic.Int64
-	answered, operations, entries, acknowledged, runs, leakedRuns atomic.Int64
+	crashes, crashesAtWrite, crashesInSave, blackouts, stops    atomic.Int64
+	diskFailures, failuresInReceived                            atomic.Int64
+	partitions, transfers, changes, leaderChanges               atomic.Int64
+	snapshots, resumedSnapshots, brokenSnapshots, statesChecked atomic.Int64
+	answered, operations, entries, acknowledged, runs, leaks    atomic.Int64
 }
 
 // newWorld prepares the run of a seed. It must be called in a bubble.
