@@ -105,11 +105,6 @@ func mayFail(op errorfs.Op) bool {
 	return false
 }
 
-// needsSpace says which operations fail on a full disk.
-func needsSpace(op errorfs.Op) bool {
-	return mayFail(op) && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate)
-}
-
 // apart keeps apart what MemFS cannot do at the same time as a clone.
 type apart struct {
 	vfs.FS

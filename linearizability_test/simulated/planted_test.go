@@ -52,7 +52,7 @@ func TestWithPlantedBug(t *testing.T) {
 	}
 	for seed := range uint64(30) {
 		if o := simulate(t, seed+1, bug.bugs); len(o.wrong) > 0 {
-			t.Fatalf("seed %d:\n%s", o.seed, strings.Join(o.wrong, "\n"))
+			t.Fatalf("seed %d:\n%s", seed+1, strings.Join(o.wrong, "\n"))
 		}
 	}
 }

@@ -1,14 +1,12 @@
 package simulated_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,10 +53,13 @@ type process struct {
 // testCluster is the cluster that all servers belong to.
 var testCluster = [16]byte{0xba, 0x15, 0xa}
 
-// startProcess starts a process on a disk. Nothing fails on it before it runs,
-// but power may, and then there is nothing but remains.
+// startProcess starts a process on a disk. Nothing on it fails before it runs,
+// but the power may fail while it starts.
 func (w *world) startProcess(id raft.NodeID, d *disk) (*process, error) {
 	p := &process{w: w, id: id, disk: d, gone: make(chan struct{})}
+	if !w.healing.Load() && w.below(6) == 0 {
+		p.trapCrash("", w.below(60), w.unsynced())
+	}
 	logger := slog.New(&handler{p: p})
 	var err error
 	p.log, err = logstore.Open("data/log", logstore.Options{
@@ -261,113 +262,4 @@ func (p *process) trapFailure(part string, after, unsyncedPercent int, cause err
 		}
 		return err
 	}})
-}
-
-// server is a machine: one process after the other on what is left of a disk.
-type server struct {
-	w  *world
-	id raft.NodeID
-
-	mu      sync.Mutex
-	current *process // nil while it is down
-	// retired is closed when the server is not needed any more.
-	retired    chan struct{}
-	retireOnce sync.Once
-	stop       chan time.Duration // asks for an orderly stop and a pause
-	ended      chan struct{}
-	mem        *vfs.MemFS // what is left of the disk; run's, and anybody's once ended is closed
-}
-
-func (s *server) process() *process {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current
-}
-
-func (s *server) retire() { s.retireOnce.Do(func() { close(s.retired) }) }
-
-// run keeps the server running until it is retired or the world ends.
-func (s *server) run() {
-	defer close(s.ended)
-	w := s.w
-	for {
-		p, err := w.startProcess(s.id, newDisk(s.mem, w.source(), w.bugs.disksLie))
-		if err != nil {
-			w.violation("n%d does not start: %v", s.id, err)
-			return
-		}
-		pause := s.live(p, w.upTo(w.plan.downtime))
-		s.mem = p.remains
-		select {
-		case <-s.retired:
-			return
-		case <-w.over:
-			return
-		case <-time.After(pause):
-		case <-w.healed:
-		}
-	}
-}
-
-// live waits until the process has ended, and ends what is left of it.
-func (s *server) live(p *process, pause time.Duration) time.Duration {
-	w := s.w
-	s.mu.Lock()
-	s.current = p
-	s.mu.Unlock()
-	w.net.attach(p)
-	w.background.Go(p.watch)
-	select {
-	case <-p.gone:
-	case pause = <-s.stop:
-		w.logf("n%d is stopped", s.id)
-	case <-s.retired:
-		w.logf("n%d is retired", s.id)
-	case <-w.over:
-	}
-	p.stopping.Store(true)
-	if !p.dead.Load() {
-		p.disk.mend()
-	}
-	w.net.detach(p)
-	s.mu.Lock()
-	s.current = nil
-	s.mu.Unlock()
-	p.end()
-	return pause
-}
-
-// handler writes what a server logs into the log of the run, and looks for what
-// the judge wants to know.
-type handler struct {
-	p     *process
-	attrs string
-}
-
-func (h *handler) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	with := *h
-	for _, a := range attrs {
-		with.attrs += " " + a.String()
-	}
-	return &with
-}
-
-func (h *handler) WithGroup(string) slog.Handler { return h }
-
-func (h *handler) Handle(_ context.Context, r slog.Record) error {
-	if h.p.dead.Load() {
-		return nil
-	}
-	line := r.Message + h.attrs
-	r.Attrs(func(a slog.Attr) bool {
-		if term, ok := a.Value.Any().(raft.Term); ok && strings.HasPrefix(r.Message, "raft: is leader") {
-			h.p.w.judge.leads(h.p.id, term)
-		}
-		line += " " + a.String()
-		return true
-	})
-	h.p.w.logf("n%d: %s", h.p.id, line)
-	return nil
 }

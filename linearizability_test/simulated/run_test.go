@@ -37,6 +37,7 @@ func (w *world) run() {
 
 // heal ends all faults.
 func (w *world) heal() {
+	w.healing.Store(true)
 	close(w.healed)
 	w.net.heal()
 	for _, p := range w.running() {

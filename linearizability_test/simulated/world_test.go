@@ -37,6 +37,7 @@ type world struct {
 	leaked []*process
 
 	failed   atomic.Bool // something is wrong: wrong is not empty
+	healing  atomic.Bool // no fault begins any more
 	changing atomic.Bool // a change of members is under way
 	// logFailed says that the disk under a log has failed, or is about to.
 	logFailed atomic.Bool
