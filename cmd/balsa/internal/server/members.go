@@ -229,11 +229,11 @@ func (s *server) newcomer(request wire.MemberRequest) (raft.Member, error) {
 
 // parseUUID reads the usual form of a UUID.
 func parseUUID(text string) (id [16]byte, err error) {
-	digits := strings.ReplaceAll(text, "-", "")
-	if n, err := hex.Decode(id[:], []byte(digits)); err != nil || n != len(id) || len(digits) != 2*len(id) {
-		return id, fmt.Errorf("%q is no UUID", text)
+	digits, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err != nil || len(digits) != len(id) {
+		return id, fmt.Errorf("%.40q is no UUID", text)
 	}
-	return id, nil
+	return [16]byte(digits), nil
 }
 
 // promotionPause is how long to wait before a learner is tried again.
