@@ -130,13 +130,13 @@ func (h *host) do(a Action) bool {
 	return true
 }
 
-// becomeImpatient lets time pass at a server that is asked for a vote, until it does
-// not hold on to its leader any more (thesis 4.2.3), and not so much that it stands
+// becomeImpatient lets time pass at a server that is asked for a vote in a newer term,
+// until it does not hold on to its leader any more (thesis 4.2.3), and not so much that it stands
 // for election itself. Were it to refuse, it would be as if the request was lost: so
 // nothing is missed by looking at impatient servers only. A leader has no patience to
 // lose: it steps down first.
 func (h *host) becomeImpatient(m raft.Message) {
-	if _, ok := m.Body.(*raft.RequestVote); !ok || h.s.core.Role() == raft.Leader {
+	if _, ok := m.Body.(*raft.RequestVote); !ok || m.Term <= h.s.core.Term() || h.s.core.Role() == raft.Leader {
 		return
 	}
 	for elapsed, timeout := h.s.core.ElectionTicks(); elapsed < electionTicks && elapsed+1 < timeout; elapsed++ {

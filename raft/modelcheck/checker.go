@@ -28,6 +28,10 @@ type Checker struct {
 	overlaps map[[2]string]bool
 
 	host *host // at work, while a core is
+
+	// alike, if set, is told of a server that was made and has the same encoding as
+	// one that is known: a test looks whether they really are the same.
+	alike func(serverRef, *server)
 }
 
 // message is one on the way, with the state that comes with it if it is a snapshot.
@@ -153,8 +157,14 @@ func (c *Checker) run(ref serverRef, what choice) *outcome {
 	if o, known := c.steps[key]; known {
 		return o
 	}
+	o := c.runCore(c.servers.things[ref], what)
+	c.steps[key] = o
+	return o
+}
+
+// runCore makes a copy of a server do something.
+func (c *Checker) runCore(before *server, what choice) *outcome {
 	a := c.action(what)
-	before := c.servers.things[ref]
 	after := *before
 	after.core = before.core.Clone()
 	h := &host{checker: c, scope: &c.scope, s: &after, crash: a.Crash, commit: before.core.CommitIndex()}
@@ -169,7 +179,6 @@ func (c *Checker) run(ref serverRef, what choice) *outcome {
 		}
 		o.facts = h.facts
 	}
-	c.steps[key] = o
 	return o
 }
 
@@ -194,6 +203,8 @@ func (c *Checker) addServer(s *server) serverRef {
 	ref, isNew := c.servers.add(s, c.renamings, s.encode)
 	if isNew {
 		c.views = append(c.views, viewOf(s))
+	} else if c.alike != nil {
+		c.alike(serverRef(ref), s)
 	}
 	return serverRef(ref)
 }

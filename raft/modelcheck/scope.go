@@ -2,7 +2,6 @@ package modelcheck
 
 import (
 	"fmt"
-	"slices"
 
 	"balsa/raft"
 )
@@ -11,6 +10,9 @@ import (
 // often each thing may happen, and what may happen at all.
 type Scope struct {
 	Name string
+	// Effort says how long it takes to explore, and Why what for.
+	Effort Effort
+	Why    string
 
 	// Voters, Learners and Strangers are the servers, in the order of their names:
 	// those that vote in the founding configuration, those that only listen, and
@@ -51,6 +53,18 @@ type Scope struct {
 	// reductions.
 	Unreduced Reductions
 }
+
+// Effort says how long it takes to explore a scope, on one core of a small machine.
+type Effort uint8
+
+const (
+	// Quick scopes take about a second or less.
+	Quick Effort = iota
+	// Thorough ones take up to half a minute.
+	Thorough
+	// Nightly ones take longer, and much memory.
+	Nightly
+)
 
 // Reductions names those that are switched off.
 type Reductions struct{ Symmetry, DeadMessages bool }
@@ -129,10 +143,3 @@ func (s *Scope) roundsMatter() bool { return s.Reads > 0 || s.MaxChanges > 0 }
 
 // maxTerm is the last term that anybody campaigns in.
 func (s *Scope) maxTerm() raft.Term { return raft.Term(s.Terms + 1) }
-
-// Scopes are those that have a name, each for a purpose.
-func Scopes() []Scope { return slices.Clone(scopes) }
-
-var scopes = []Scope{
-	{Name: "t1", Voters: 3, Terms: 1, Window: 1},
-}

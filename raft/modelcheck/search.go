@@ -1,6 +1,9 @@
 package modelcheck
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Result is what an exploration has come to.
 type Result struct {
@@ -48,6 +51,8 @@ type search struct {
 	step        step
 	w           world
 	list        []choice
+	// seen, if set, is told of each world that is visited.
+	seen func(*world)
 }
 
 func newSearch(c *Checker) (*search, error) {
@@ -89,6 +94,9 @@ func (s *search) run(goOn func(Result) bool) Result {
 // visit looks at everything that can happen in a world. It returns false if something
 // is wrong.
 func (s *search) visit(number int) bool {
+	if s.seen != nil {
+		s.seen(&s.w)
+	}
 	s.list = s.c.choices(&s.w, s.list)
 	for k, o := range s.list {
 		if !s.step.take(&s.w, o) {
@@ -168,4 +176,24 @@ func (f *fingerprints) add(hash uint64) bool {
 			return true
 		}
 	}
+}
+
+func (x *Counterexample) String() string {
+	if x == nil {
+		return "no counterexample"
+	}
+	s := ""
+	for i, a := range x.Actions {
+		s += fmt.Sprintf("%3d  %s\n", i+1, a)
+	}
+	return s + "     " + x.Violation.String()
+}
+
+func (r Result) String() string {
+	s := fmt.Sprintf("%d worlds, %d transitions, depth %d (%d servers, %d messages, %d steps of a core)",
+		r.States, r.Transitions, r.Depth, r.Servers, r.Messages, r.Steps)
+	if !r.Exhausted && r.Counterexample == nil {
+		s += ", not all"
+	}
+	return s
 }

@@ -84,7 +84,8 @@ func (x *step) run(i int, o choice) *outcome {
 }
 
 // campaign lets a server stand for election. It asks the others whether they would
-// vote for it, who answer at once; if a majority would not, nothing has happened.
+// vote for it, and those who would say so at once; if they are no majority, nothing has
+// happened.
 //
 // Nobody but the one who asks is changed by a PreVote, so it makes no difference what
 // else happens between the question and the answer, except that somebody who would
@@ -96,41 +97,43 @@ func (x *step) campaign(i int, o choice) bool {
 	}
 	asked := slices.Clone(x.sent)
 	x.sent = x.sent[:0]
-	crashed := false
 	for _, question := range asked {
-		m := c.messages.things[question]
-		if body, ok := m.Body.(*raft.RequestVote); !ok || !body.PreVote {
+		if !c.isPreVote(question) {
 			x.sent = append(x.sent, question) // of a server that needs no other's vote
 			continue
 		}
-		if c.views[x.next.servers[i]].role != raft.PreCandidate || crashed {
+		answer, granted := c.preVote(question, &x.next)
+		if !granted || c.views[x.next.servers[i]].role != raft.PreCandidate {
 			continue
 		}
-		other := int(m.To) - 1
-		n := len(x.sent)
-		if !x.run(other, choice{kind: Deliver, server: uint8(other), argument: uint32(question)}).possible {
-			continue
-		}
-		answers := slices.Clone(x.sent[n:])
-		x.sent = x.sent[:n]
-		for _, answer := range answers {
-			deliver := choice{kind: Deliver, server: o.server, argument: uint32(answer), crash: o.crash}
+		deliver := choice{kind: Deliver, server: o.server, argument: uint32(answer), crash: o.crash}
+		if x.run(i, deliver).possible || x.wrong != nil {
 			if o.crash != NoCrash {
-				if crashed = x.run(i, deliver).possible; crashed || x.wrong != nil {
-					break
-				}
-				deliver.crash = NoCrash
+				return true
 			}
-			x.run(i, deliver)
+			continue
 		}
-		if x.wrong != nil {
-			return false
-		}
+		deliver.crash = NoCrash // there was nothing to write yet
+		x.run(i, deliver)
 	}
-	if o.crash != NoCrash {
-		return crashed
+	return o.crash == NoCrash && c.views[x.next.servers[i]].role != raft.PreCandidate
+}
+
+func (c *Checker) isPreVote(m messageRef) bool {
+	body, ok := c.messages.things[m].Body.(*raft.RequestVote)
+	return ok && body.PreVote
+}
+
+// preVote asks a server for a PreVote. Who would not give it is as one who was not
+// asked.
+func (c *Checker) preVote(question messageRef, w *world) (answer messageRef, granted bool) {
+	to := uint8(c.messages.things[question].To) - 1
+	o := c.run(w.servers[to], choice{kind: Deliver, server: to, argument: uint32(question)})
+	if !o.possible || o.after != w.servers[to] || len(o.sent) != 1 {
+		return 0, false
 	}
-	return c.views[x.next.servers[i]].role != raft.PreCandidate
+	body, ok := c.messages.things[o.sent[0]].Body.(*raft.RequestVoteReply)
+	return o.sent[0], ok && body.PreVote && body.Granted
 }
 
 // finish puts together the next world: the network and the history.

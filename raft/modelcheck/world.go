@@ -41,11 +41,8 @@ func (w *world) pack(words []uint32, servers int) []uint32 {
 	for _, s := range w.servers[:servers] {
 		words = append(words, uint32(s))
 	}
-	used := uint32(0)
-	for _, n := range w.used {
-		used = used<<4 | uint32(n)
-	}
-	words = append(words, uint32(w.history), used, uint32(len(w.net)))
+	used := w.usedUp()
+	words = append(words, uint32(w.history), uint32(used>>32), uint32(used), uint32(len(w.net)))
 	for _, m := range w.net {
 		words = append(words, uint32(m))
 	}
@@ -59,11 +56,12 @@ func (w *world) unpack(words []uint32, servers int) []uint32 {
 	}
 	words = words[servers:]
 	w.history = historyRef(words[0])
+	used := uint64(words[1])<<32 | uint64(words[2])
 	for i := range w.used {
-		w.used[i] = uint8(words[1] >> (4 * (budgets - 1 - i)) & 15)
+		w.used[i] = uint8(used>>(4*i)) & maxBudget
 	}
-	n := int(words[2])
-	words = words[3:]
+	n := int(words[3])
+	words = words[4:]
 	w.net = w.net[:0]
 	for _, m := range words[:n] {
 		w.net = append(w.net, messageRef(m))
@@ -71,14 +69,20 @@ func (w *world) unpack(words []uint32, servers int) []uint32 {
 	return words[n:]
 }
 
+// usedUp is what has been used of each budget, in one number.
+func (w *world) usedUp() uint64 {
+	used := uint64(0)
+	for i, n := range w.used {
+		used |= uint64(n) << (4 * i)
+	}
+	return used
+}
+
 // fingerprint names the world, up to the names of interchangeable servers: it is the
 // least of the hashes under all renamings. Each part of the world says in its own hash
 // whose it is, so they can be added up in any order.
 func (c *Checker) fingerprint(w *world) uint64 {
-	used := uint64(0)
-	for _, n := range w.used {
-		used = used<<8 | uint64(n)
-	}
+	used := w.usedUp()
 	least := ^uint64(0)
 	for r := range c.renamings {
 		sum := mix(c.histories.hashes[w.history][r], 1)
