@@ -26,35 +26,60 @@ func openForBenchmark(b *testing.B, dir string) *Store {
 	return s
 }
 
+// BenchmarkSave makes batches durable one after the other, and with overlap, as a
+// node does under load: the witness of a batch is synced while the log is busy with
+// the next one.
 func BenchmarkSave(b *testing.B) {
-	data := []byte(strings.Repeat("x", entrySize))
 	for _, batch := range []int{1, 64, 1024} {
-		b.Run(fmt.Sprintf("entries=%d", batch), func(b *testing.B) {
-			s := openForBenchmark(b, filepath.Join(b.TempDir(), "log"))
-			defer s.Close()
-			before := s.Stats()
-			next := raft.Index(1)
-			entries := make([]raft.Entry, batch)
-			writes := []raft.Write{{HardState: inTerm(1), Entries: entries}}
-			b.SetBytes(int64(batch * entrySize))
-			b.ReportAllocs()
-			for b.Loop() {
-				b.StopTimer()
-				for i := range entries {
-					entries[i] = raft.NewEntry(raft.EntryID{Term: 1, Index: next}, raft.EntryCommand, data)
-					next++
-				}
-				b.StartTimer()
-				if err := s.Save(writes); err != nil {
+		for _, mode := range []string{"lazy", "strict", "strict-overlapped"} {
+			b.Run(fmt.Sprintf("entries=%d/%s", batch, mode), func(b *testing.B) {
+				s, err := Open(filepath.Join(b.TempDir(), "log"), Options{NodeID: 1, LazyWitness: mode == "lazy"})
+				if err != nil {
 					b.Fatal(err)
 				}
-			}
-			after := s.Stats()
-			b.ReportMetric(float64(after.Syncs-before.Syncs)/float64(b.N), "fsyncs/op")
-			b.ReportMetric(float64(after.Syncs-before.Syncs)/float64(after.Entries-before.Entries), "fsyncs/entry")
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(after.Entries-before.Entries), "ns/entry")
-		})
+				defer s.Close()
+				benchmarkSave(b, s, batch, mode == "strict-overlapped")
+			})
+		}
 	}
+}
+
+func benchmarkSave(b *testing.B, s *Store, batch int, overlapped bool) {
+	data := []byte(strings.Repeat("x", entrySize))
+	before := s.Stats()
+	next := raft.Index(1)
+	entries := make([]raft.Entry, batch)
+	attested := make(chan error, 1)
+	attested <- nil
+	b.SetBytes(int64(batch * entrySize))
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for i := range entries {
+			entries[i] = raft.NewEntry(raft.EntryID{Term: 1, Index: next}, raft.EntryCommand, data)
+			next++
+		}
+		writes := []raft.Write{write(entries...)}
+		b.StartTimer()
+		if err := s.Save(writes); err != nil {
+			b.Fatal(err)
+		}
+		if err := <-attested; err != nil {
+			b.Fatal(err)
+		}
+		if overlapped {
+			go func() { attested <- s.Attest() }()
+		} else {
+			attested <- s.Attest()
+		}
+	}
+	if err := <-attested; err != nil {
+		b.Fatal(err)
+	}
+	after := s.Stats()
+	b.ReportMetric(float64(after.Syncs-before.Syncs)/float64(b.N), "fsyncs/op")
+	b.ReportMetric(float64(after.WitnessSyncs-before.WitnessSyncs)/float64(b.N), "witness-fsyncs/op")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(after.Entries-before.Entries), "ns/entry")
 }
 
 // BenchmarkEntries reads runs of entries back, from all over the log: after a

@@ -4,7 +4,8 @@
 //
 // Reading order: layout.go (which keys there are and what is under them),
 // store.go (opening and closing), save.go (the one way in), entries.go and
-// state.go (the two ways out), compact.go and reclaim.go (how the beginning of the
+// state.go (the two ways out), witness.go and loss.go (how a loss is noticed, and
+// what is done about it), compact.go and reclaim.go (how the beginning of the
 // log goes, and then its space), identity.go (cluster, node and instance),
 // recover.go (when the rest of the cluster is lost), stats.go, pebble.go, disk.go
 // and alarm.go (how Pebble is set up, and what becomes of its failures), errors.go
@@ -12,12 +13,12 @@
 //
 // # What it promises
 //
-// Once [Store.Save] has returned nil, what it was given survives a crash of the
-// process, of the system and a power failure. A Save that was interrupted has
-// happened completely or not at all: term and vote cannot part (thesis 3.8), a
-// log is never seen between the removal of a conflicting suffix and the entries
-// that replace it, or of everything and the snapshot that it begins after, and no
-// hole can appear.
+// Once [Store.Save] and then [Store.Attest] have returned nil, what Save was given
+// survives a crash of the process, of the system and a power failure. A Save that
+// was interrupted has happened completely or not at all: term and vote cannot part
+// (thesis 3.8), a log is never seen between the removal of a conflicting suffix and
+// the entries that replace it, or of everything and the snapshot that it begins
+// after, and no hole can appear.
 //
 // A log that has been cut at its beginning, by [Store.Compact] or by a snapshot
 // from the leader, still says what it was cut after: the index and the term of
@@ -31,14 +32,23 @@
 //
 // What is read is checked: every entry carries the CRC-32C that the leader gave
 // it when it was made, every other record one of its own. Damage is reported
-// with the directory, the index and a remedy. It is never repaired by cutting
-// the log, because what would be cut has been acknowledged to somebody.
+// with the directory, the index and a remedy.
 //
-// # What it cannot see
+// # What it does about a loss
 //
 // Pebble takes a damaged or missing end of its newest write-ahead log for the
 // place where the last crash stopped it. If the medium itself loses those last
 // kilobytes after they were synced, the log opens without them and without an
-// error. A witness outside of Pebble is needed to notice that, and belongs
-// beside this package, not in it.
+// error. So a witness stands beside the log, in a file of its own that is written
+// after the log, and says which entry the log ended with, the term and the vote. A
+// log that is older than its witness has lost something. The store says so in
+// [raft.LogState], and takes term and vote from the witness; the rest is up to the
+// core (raft/recovering.go): the server receives again what it has lost.
+//
+// A damaged entry is such a loss, too. Whoever reads it gets an error, and the node
+// stops; the witness remembers the index, and when the store is opened again the
+// log is cut there, as long as somebody else votes who can send it again. Nothing
+// else is ever repaired by cutting the log. Where the witness is missing,
+// unreadable or another log's, the store refuses to open: nobody knows any more what
+// this log should hold.
 package logstore

@@ -277,3 +277,44 @@ func TestALazyWitnessMissesEntriesOnly(t *testing.T) {
 		t.Errorf("without any damage: %s, %v", outcome, err)
 	}
 }
+
+// Recover goes on without what is lost, and begins after what was applied, if the
+// log does not even hold that.
+func TestRecoveryGoesOnWithoutWhatIsLost(t *testing.T) {
+	r := newLossyRun(t, false)
+	last := r.images[len(r.images)-1]
+	path := last.newestLog()
+	fs, err := last.with(path, last[path][:len(last[path])/2]).disk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() *Store {
+		t.Helper()
+		s, err := Open(testDir, Options{NodeID: 1, FS: fs, ForRecovery: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	before, err := read(s)
+	if err := errors.Join(err, s.Close()); err != nil || before.Log.Witness != r.want.Log.Witness || before.Log.Last >= r.want.Log.Last {
+		t.Fatalf("the store holds %s, %v; want less than %s", before, err, r.want)
+	}
+	s = open() // nothing has changed
+	state := raft.Snapshot{
+		Last:          raft.EntryID{Term: r.want.Log.Witness.Term, Index: before.Log.Last + 5},
+		Configuration: before.Log.Configurations[0],
+	}
+	if err := s.Recover(clusterB, state, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	hs, log, err := openForTest(t, fs).State()
+	next := raft.EntryID{Term: r.want.HardState.CurrentTerm + 1, Index: state.Last.Index + 1}
+	if err != nil || hs != inTerm(next.Term) || log.Start != state.Last || log.Last != next.Index || log.Witness != next {
+		t.Errorf("after the recovery: %+v, %+v, %v", hs, log, err)
+	}
+}
