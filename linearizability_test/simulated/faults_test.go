@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"balsa/raft"
+	"balsa/raft/logstore"
 	"balsa/raft/node"
 )
 
@@ -296,7 +297,8 @@ func (w *world) chooseChange(current raft.Configuration) (raft.Change, *server) 
 		m.Votes = true
 		return raft.Change{Set: []raft.Member{m}}, nil
 	case len(current.Members) < w.plan.voters+w.plan.spares && n < 3: // add
-		s, instance := w.newServer()
+		s := w.newServer()
+		instance := s.prepare(func(log *logstore.Store) error { return log.Join(testCluster) })
 		return raft.Change{Set: []raft.Member{{ID: s.id, Instance: instance, Address: fmt.Sprintf("n%d", s.id)}}}, s
 	case len(voters) > 3 && n == 3: // demote
 		m, _ := current.Member(voters[w.below(len(voters))])
