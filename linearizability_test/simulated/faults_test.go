@@ -46,8 +46,9 @@ var allFaults = []fault{
 // things never come to pass.
 func randomFaults(rng *rand.Rand) []fault {
 	var faults []fault
+	share := pick(rng, 30, 70)
 	for _, f := range allFaults {
-		if rng.IntN(3) > 0 {
+		if rng.IntN(100) < share {
 			faults = append(faults, f)
 		}
 	}
