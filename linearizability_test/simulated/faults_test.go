@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"balsa/raft"
+	"balsa/raft/logstore"
 	"balsa/raft/node"
 )
 
@@ -45,8 +46,9 @@ var allFaults = []fault{
 // things never come to pass.
 func randomFaults(rng *rand.Rand) []fault {
 	var faults []fault
+	share := pick(rng, 30, 70)
 	for _, f := range allFaults {
-		if rng.IntN(3) > 0 {
+		if rng.IntN(100) < share {
 			faults = append(faults, f)
 		}
 	}
@@ -296,7 +298,8 @@ func (w *world) chooseChange(current raft.Configuration) (raft.Change, *server) 
 		m.Votes = true
 		return raft.Change{Set: []raft.Member{m}}, nil
 	case len(current.Members) < w.plan.voters+w.plan.spares && n < 3: // add
-		s, instance := w.newServer()
+		s := w.newServer()
+		instance := s.prepare(func(log *logstore.Store) error { return log.Join(testCluster) })
 		return raft.Change{Set: []raft.Member{{ID: s.id, Instance: instance, Address: fmt.Sprintf("n%d", s.id)}}}, s
 	case len(voters) > 3 && n == 3: // demote
 		m, _ := current.Member(voters[w.below(len(voters))])

@@ -51,6 +51,12 @@ func newPlan(rng *rand.Rand) plan {
 			MaxPromotionLag:     pick(rng, 10, 100, 0),
 		},
 	}
+	if rng.IntN(4) == 0 {
+		// A long run: what holds for a minute after something has happened, such as
+		// that a log is kept for who has just received a snapshot, comes to its end.
+		p.duration, p.pause, p.think = 6*p.duration, 3*p.pause, 4*p.think
+		p.clients = 3
+	}
 	return p
 }
 

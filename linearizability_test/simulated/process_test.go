@@ -41,9 +41,9 @@ type process struct {
 	dead    atomic.Bool
 	gone    chan struct{}
 	remains *vfs.MemFS
-	// struck is what was left of the disk when it failed, if it has. The process
-	// goes on until it notices.
-	struck atomic.Pointer[vfs.MemFS]
+	// struck is set when the disk has failed, and returns what is left of it when
+	// the process ends because of that. Until it notices it goes on.
+	struck atomic.Pointer[func() *vfs.MemFS]
 
 	stopping atomic.Bool
 	saving   atomic.Int64 // calls of Save under way
@@ -113,12 +113,17 @@ func (p *process) die(remains func() *vfs.MemFS) bool {
 	return true
 }
 
-// strike makes an operation on the disk fail. What is left of it is decided now:
-// whatever the process acknowledges from here on, it must not rely on anything
-// that it writes from here on.
-func (p *process) strike(unsyncedPercent int, err error) {
-	remains := p.disk.clone(p.w.bugs.unsynced(unsyncedPercent))
-	if !p.struck.CompareAndSwap(nil, remains) {
+// strike takes note that an operation on the disk fails. If it is one of the log,
+// what is left of it is decided now: whatever the process acknowledges from here
+// on, it must not rely on anything that it writes from here on. The log goes on
+// while the state fails, and so does what it acknowledges.
+func (p *process) strike(path string, unsyncedPercent int, err error) {
+	remains := func() *vfs.MemFS { return p.disk.clone(p.w.bugs.unsynced(unsyncedPercent)) }
+	if strings.Contains(path, "data/log") {
+		now := remains()
+		remains = func() *vfs.MemFS { return now }
+	}
+	if !p.struck.CompareAndSwap(nil, &remains) {
 		return
 	}
 	p.w.logf("n%d: %v", p.id, err)
@@ -138,9 +143,10 @@ func (p *process) fatal(message string) {
 	remains := p.struck.Load()
 	if remains == nil {
 		p.w.violation("n%d ended itself: %s", p.id, message)
-		remains = p.disk.clone(100)
+		p.crash(100)
+		return
 	}
-	if p.die(func() *vfs.MemFS { return remains }) {
+	if p.die(*remains) {
 		p.w.logf("n%d ends itself: %s", p.id, message)
 		p.w.seen.diskFailures.Add(1)
 	}
@@ -158,7 +164,7 @@ func (p *process) watch() {
 	}
 	if remains := p.struck.Load(); remains != nil {
 		p.w.logf("n%d stops by itself: %v", p.id, p.node.Err())
-		p.die(func() *vfs.MemFS { return remains })
+		p.die(*remains)
 		return
 	}
 	p.w.violation("n%d stopped by itself: %v", p.id, p.node.Err())
@@ -171,7 +177,7 @@ func (p *process) end() {
 	p.stopping.Store(true)
 	err := errors.Join(p.node.Stop(), p.state.Close(), p.log.Close())
 	if remains := p.struck.Load(); remains != nil {
-		p.die(func() *vfs.MemFS { return remains })
+		p.die(*remains)
 	}
 	if p.dead.CompareAndSwap(false, true) {
 		if err != nil {
@@ -261,7 +267,7 @@ func (p *process) trapFailure(part string, after, unsyncedPercent int, cause err
 			p.w.logf("n%d: %v", p.id, err) // a snapshot that arrives is not the state yet
 			p.w.seen.failuresInReceived.Add(1)
 		} else {
-			p.strike(unsyncedPercent, err)
+			p.strike(op.Path, unsyncedPercent, err)
 		}
 		return err
 	}})

@@ -20,8 +20,7 @@ type server struct {
 	retired    chan struct{}
 	retireOnce sync.Once
 	stop       chan time.Duration // asks for an orderly stop and a pause
-	ended      chan struct{}
-	mem        *vfs.MemFS // what is left of the disk; run's, and anybody's once ended is closed
+	mem        *vfs.MemFS         // what is left of the disk, while no process has it
 }
 
 func (s *server) process() *process {
@@ -34,7 +33,6 @@ func (s *server) retire() { s.retireOnce.Do(func() { close(s.retired) }) }
 
 // run keeps the server running until it is retired or the world ends.
 func (s *server) run() {
-	defer close(s.ended)
 	w := s.w
 	for {
 		p, err := w.startProcess(s.id, newDisk(s.mem, w.source(), w.bugs.disksLie))

@@ -108,20 +108,20 @@ func (w *world) violation(format string, args ...any) {
 	w.failed.Store(true)
 }
 
-// newServer makes a server with an empty log that belongs to the cluster, and
-// does not start it.
-func (w *world) newServer() (*server, raft.InstanceID) {
+// newServer makes a server, with an empty disk, and does not start it.
+func (w *world) newServer() *server {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	s := &server{
 		w: w, id: raft.NodeID(len(w.servers) + 1), mem: vfs.NewCrashableMem(),
-		retired: make(chan struct{}), stop: make(chan time.Duration), ended: make(chan struct{}),
+		retired: make(chan struct{}), stop: make(chan time.Duration),
 	}
 	w.servers = append(w.servers, s)
-	w.mu.Unlock()
-	return s, s.prepare(func(log *logstore.Store) error { return log.Join(testCluster) })
+	return s
 }
 
-// prepare does something with the log of a server that does not run yet.
+// prepare does something with the log of a server that does not run yet, and
+// returns the identity of its data directory.
 func (s *server) prepare(do func(*logstore.Store) error) raft.InstanceID {
 	log, err := logstore.Open("data/log", logstore.Options{NodeID: s.id, FS: s.mem, Fatal: func(m string) { panic(m) }})
 	if err != nil {
@@ -136,25 +136,17 @@ func (s *server) prepare(do func(*logstore.Store) error) raft.InstanceID {
 
 // found founds the cluster.
 func (w *world) found() {
-	var founders []*server
 	var configuration raft.Configuration
-	for id := raft.NodeID(1); id <= raft.NodeID(w.plan.voters); id++ {
-		s := &server{
-			w: w, id: id, mem: vfs.NewCrashableMem(),
-			retired: make(chan struct{}), stop: make(chan time.Duration), ended: make(chan struct{}),
-		}
-		founders = append(founders, s)
+	for range w.plan.voters {
+		s := w.newServer()
 		instance := s.prepare(func(*logstore.Store) error { return nil })
-		configuration.Members = append(configuration.Members, raft.Member{ID: id, Instance: instance, Votes: true})
+		configuration.Members = append(configuration.Members, raft.Member{ID: s.id, Instance: instance, Votes: true})
 	}
 	entry, err := raft.FoundingEntry(configuration)
 	if err != nil {
 		panic(err)
 	}
-	w.mu.Lock()
-	w.servers = founders
-	w.mu.Unlock()
-	for _, s := range founders {
+	for _, s := range w.all() {
 		s.prepare(func(log *logstore.Store) error {
 			return log.Found(testCluster, raft.FoundingHardState(), []raft.Entry{entry})
 		})
