@@ -18,6 +18,8 @@ func decides(c Configuration, set uint) bool {
 // Any two sets of servers that can decide, one under each of two configurations
 // that may be in force at the same time, share a server (§6): Cold and Cold,new;
 // Cold,new and Cnew. Cold and Cnew need not, and are never in force together.
+//
+// Trap 44.
 func TestQuorumsOfNeighbouringConfigurationsShareAServer(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	joint := 0
@@ -121,6 +123,8 @@ func TestComputingAChangeLeavesTheConfigurationAlone(t *testing.T) {
 
 // A leader that is alone counts its own disk and nobody else, also while it makes
 // a second server a voter.
+//
+// Trap 49.
 func TestTheOnlyVoterCommitsAChangeByItself(t *testing.T) {
 	s := newServer(t, 1, 1, 1)
 	for s.Role() != Leader {
@@ -138,6 +142,8 @@ func TestTheOnlyVoterCommitsAChangeByItself(t *testing.T) {
 
 // Removing a server makes the quorum smaller, and what waited for it is
 // committed without another message.
+//
+// Trap 48.
 func TestRemovingADeadServerCommitsWhatWaitedForIt(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
@@ -153,7 +159,7 @@ func TestRemovingADeadServerCommitsWhatWaitedForIt(t *testing.T) {
 	}
 }
 
-// Trap: a transfer to a server that is removed meanwhile would block proposals
+// A transfer to a server that is removed meanwhile would block proposals
 // for nothing.
 func TestATransferEndsWhenItsTargetIsNoVoterAnyMore(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
@@ -178,6 +184,9 @@ func TestATransferEndsWhenItsTargetIsNoVoterAnyMore(t *testing.T) {
 // n1 was the only voter once, lost its disk, was removed and added again. It
 // receives the log from its beginning and comes to the entry in which its earlier
 // self is the only voter. It must not take that for a majority of one.
+//
+// Trap 42.
+// Rules: member.instance.
 func TestAServerThatLostItsDiskIsNotTheVoterThatItWas(t *testing.T) {
 	old := Configuration{Members: []Member{{ID: 1, Instance: InstanceID{1}, Votes: true}}}
 	founding, err := FoundingEntry(old)
@@ -201,6 +210,8 @@ func TestAServerThatLostItsDiskIsNotTheVoterThatItWas(t *testing.T) {
 	}
 }
 
+// Trap 42.
+// Rules: member.disk.
 func TestWhatALostDiskAcknowledgesOrVotesCountsForNothing(t *testing.T) {
 	s := newServer(t, 1, 3, 1) // the members' instances are zero
 	for s.Role() != PreCandidate {
