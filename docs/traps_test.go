@@ -240,7 +240,7 @@ func trapsPage(found []marker) (page string, problems []string) {
 				switch {
 				case m.trap != trap.id:
 				case m.reason != "":
-					reasons = append(reasons, fmt.Sprintf("It cannot happen: %s (%s)", m.reason, m.link()))
+					reasons = append(reasons, fmt.Sprintf("It cannot happen: %s (%s).", m.reason, m.link()))
 				default:
 					tests = append(tests, m.link())
 				}
