@@ -118,3 +118,30 @@ func TestALeaderThatStepsDownHasStillVotedForItself(t *testing.T) {
 		t.Error("votes for n3 in the term that it has led itself")
 	}
 }
+
+// Every election timeout is drawn anew, from the whole of [T, 2T): two servers that
+// have once stood up at the same time do so again and again otherwise.
+//
+// Rules: timer.random.
+func TestEveryElectionTimeoutIsDrawnAnew(t *testing.T) {
+	s := newServer(t, 1, 3, 1)
+	drawn := 0
+	s.cfg.Random = func(n int) int {
+		if n != s.cfg.ElectionTicks {
+			t.Errorf("drawn from [0, %d), want [0, %d)", n, s.cfg.ElectionTicks)
+		}
+		drawn += 7
+		return drawn % n
+	}
+	s.receive(2, 2, &AppendEntries{Prev: EntryID{1, 1}})
+	for range 5 {
+		want, ticks := s.cfg.ElectionTicks+drawn%s.cfg.ElectionTicks, 0
+		for before := drawn; drawn == before && ticks < 3*s.cfg.ElectionTicks; ticks++ {
+			s.Tick() // nobody answers its PreVotes
+		}
+		s.do()
+		if ticks != want {
+			t.Errorf("the timeout was %d ticks, want %d", ticks, want)
+		}
+	}
+}
