@@ -21,7 +21,7 @@ func TestAnyReplyOfANewerTermMakesAFollower(t *testing.T) {
 // an election begun: neither a leader whose term is over nor a candidate that
 // cannot be elected keeps a server waiting.
 //
-// Rules: timer.reset, term.reject.
+// Rules: timer.reset, term.reject, term.monotonic.
 func TestNobodyElseThanTheLeaderPutsAnElectionOff(t *testing.T) {
 	for name, m := range map[string]Message{
 		"a deposed leader":             {Term: 2, Body: &AppendEntries{Prev: EntryID{1, 1}}},
