@@ -140,22 +140,36 @@ func TestTheOnlyVoterCommitsAChangeByItself(t *testing.T) {
 	}
 }
 
-// Removing a server makes the quorum smaller, and what waited for it is
-// committed without another message.
+// n4 is dead, and n3 is slow. As long as the joint configuration is in force, three of
+// the four are needed; after that two of the three that are left, and what two have
+// by then is committed without another message from anybody.
 //
 // Trap 48.
+// Rules: member.on-append, commit.majority.
 func TestRemovingADeadServerCommitsWhatWaitedForIt(t *testing.T) {
-	s := newServer(t, 1, 3, 1)
-	s.becomeLeaderOf(3)
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
-	if _, err := s.ChangeMembers(Change{Remove: []NodeID{3}}); err != nil {
+	s := newServer(t, 1, 4, 1)
+	s.becomeLeaderOf(4)
+	for _, id := range []NodeID{2, 3} {
+		s.receive(id, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	}
+	if _, err := s.ChangeMembers(Change{Remove: []NodeID{4}}); err != nil { // entry 3
+		t.Fatal(err)
+	}
+	if _, err := s.Propose([]byte("x")); err != nil { // entry 4
 		t.Fatal(err)
 	}
 	s.do()
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 3, Round: 2})
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 4, Round: 3})
-	if st := s.Status(); st.Configuration.Joint() || st.CommitIndex != 4 {
-		t.Errorf("%s, commitIndex %d; want n1 and n2 alone, and 4", st.Configuration, st.CommitIndex)
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 4, Round: 2})
+	if s.commitIndex != 2 {
+		t.Fatalf("commitIndex = %d with two of the four old voters", s.commitIndex)
+	}
+	s.receive(3, 2, &AppendEntriesReply{Success: true, MatchIndex: 3, Round: 2})
+	if st := s.Status(); st.Configuration.Joint() || st.ConfigurationIndex != 5 || st.CommitIndex != 4 {
+		t.Fatalf("%s of entry %d, commitIndex %d; want n1 to n3, entry 5, and 4", st.Configuration, st.ConfigurationIndex, st.CommitIndex)
+	}
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 5, Round: 3})
+	if s.commitIndex != 5 {
+		t.Errorf("commitIndex = %d with two of the three voters that are left", s.commitIndex)
 	}
 }
 

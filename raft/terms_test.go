@@ -40,6 +40,25 @@ func TestNobodyElseThanTheLeaderPutsAnElectionOff(t *testing.T) {
 	}
 }
 
+// A leader whose entries do not fit is a leader all the same. A follower that can
+// take none of them, and so refuses message after message, does not campaign.
+//
+// Trap 14.
+// Rules: timer.reset.
+func TestAFollowerThatRefusesEntriesDoesNotCampaign(t *testing.T) {
+	s := newServer(t, 1, 3, 3)
+	for range 3 * s.cfg.ElectionTicks {
+		s.Tick()
+		sent := s.receive(2, 3, &AppendEntries{Prev: EntryID{3, 9}, Entries: []Entry{testEntry(3, 10, "x")}})
+		if reply, ok := sent[0].Body.(*AppendEntriesReply); !ok || reply.Success {
+			t.Fatalf("answers %s", sent[0])
+		}
+	}
+	if s.Role() != Follower || s.Leader() != 2 {
+		t.Errorf("is %s, leader %s", s.Role(), s.Leader())
+	}
+}
+
 // An election that brings no decision is followed by another, after a new timeout
 // and not earlier: the answers need the time. The next term begins with a vote for
 // the candidate itself, whomever it voted for before.

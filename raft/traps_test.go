@@ -303,7 +303,7 @@ func TestNothingIsUncommittedWhenAllIsCommitted(t *testing.T) {
 	}
 }
 
-func TestAFloodOfProposalsIsRefusedAndTheNoOpIsNot(t *testing.T) {
+func TestAFloodOfProposalsIsRefused(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.cfg.MaxUncommittedBytes = 1000
 	s.becomeLeaderOf(3)
