@@ -38,7 +38,7 @@ var trapGroups = []struct {
 		{id: "7", wrong: "The condition for a vote is checked, the lock is let go to flush the log, entries arrive, and the vote is given on what was true before.",
 			where: "sofastack/sofa-jraft#882"},
 		{id: "8", wrong: "Votes are counted by the message. One that arrives twice elects a leader with a minority.",
-			where: "microsoft/coyote-samples#8"},
+			where: "xnnyygn/xraft#27; on purpose, as an exercise for tools, in microsoft/coyote-samples#8"},
 		{id: "9", wrong: "Votes and acknowledgements of servers that were removed go on counting.",
 			where: "nats-io/nats-server@efabcbf87, nats-io/nats-server@f618bca80"},
 		{id: "10", wrong: "An answer to a question of an earlier term is taken for one of this term.",
