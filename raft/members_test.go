@@ -54,6 +54,20 @@ func TestWhatARemovedServerSaysDoesNotCount(t *testing.T) {
 	}
 }
 
+// A voter whose log ends before the entry that has made the candidate a voter does
+// not know it as one, or not at all. It has to vote all the same: it may be the one
+// that is missing, and the log of the candidate is what counts.
+//
+// Trap 15.
+func TestAVoteDoesNotDependOnWhoTheVoterKnows(t *testing.T) {
+	for _, preVote := range []bool{true, false} {
+		s := newServer(t, 1, 3, 1)
+		if !granted(s.receive(9, 2, &RequestVote{PreVote: preVote, LastLog: EntryID{1, 3}})) {
+			t.Errorf("refused to a candidate with a longer log, because it is not in the own configuration (PreVote: %v)", preVote)
+		}
+	}
+}
+
 // A leader that finds an uncommitted change in its log makes no second one.
 //
 // Trap 45.
