@@ -154,7 +154,7 @@ func TestTheWorkedExampleOfGoingBack(t *testing.T) {
 // makes the leader send from below it, or breaks it.
 //
 // Traps 28 and 29.
-// Rules: append.backup, match.monotonic.
+// Rules: append.backup.
 func TestNoReplyWhateverItSaysMovesMatchBackOrNextBelowIt(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 300 {

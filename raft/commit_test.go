@@ -9,7 +9,7 @@ import (
 // its no-op is an entry of its own term.
 //
 // Trap 22.
-// Rules: commit.noop, commit.ownterm.
+// Rules: commit.noop, commit.ownterm, append.only.
 func TestANewLeaderCommitsWhatItHasInheritedWithoutAProposal(t *testing.T) {
 	s := newServer(t, 1, 3, 2, 1, 2, 2)
 	s.becomeLeaderOf(3)

@@ -89,6 +89,32 @@ func TestAnInheritedChangeIsUnderWay(t *testing.T) {
 	}
 }
 
+// An entry from before the change is committed. That says nothing about the joint
+// configuration behind it, which is not left before it is committed itself.
+//
+// Rules: member.leave.
+func TestTheJointConfigurationIsNotLeftBeforeItIsCommitted(t *testing.T) {
+	s := newServer(t, 1, 3, 1)
+	s.becomeLeaderOf(3)
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	if _, err := s.Propose([]byte("x")); err != nil { // entry 3
+		t.Fatal(err)
+	}
+	s.receive(3, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	if _, err := s.ChangeMembers(Change{Remove: []NodeID{3}}); err != nil { // entry 4
+		t.Fatal(err)
+	}
+	s.do()
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 3, Round: 2})
+	if st := s.Status(); st.CommitIndex != 3 || !st.Configuration.Joint() || st.LastIndex != 4 {
+		t.Errorf("commitIndex %d, %s, log up to %d; want 3, and the joint configuration at the end", st.CommitIndex, st.Configuration, st.LastIndex)
+	}
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 4, Round: 2})
+	if st := s.Status(); st.CommitIndex != 4 || st.Configuration.Joint() || st.LastIndex != 5 {
+		t.Errorf("commitIndex %d, %s, log up to %d; want 4, and the configuration that follows", st.CommitIndex, st.Configuration, st.LastIndex)
+	}
+}
+
 // The step from the joint configuration to the new one is not a proposal, and is
 // not refused as one: not by a transfer, and not because too much is uncommitted.
 //

@@ -252,7 +252,6 @@ func TestContradictingACommittedEntryStopsTheServer(t *testing.T) {
 	s.receive(3, 3, &AppendEntries{Prev: EntryID{1, 1}, Entries: []Entry{testEntry(3, 2, "y")}})
 }
 
-// Rules: append.only.
 func TestTwoLeadersInOneTermStopTheServer(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
