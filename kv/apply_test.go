@@ -105,6 +105,7 @@ func TestCommandsThatNobodyUnderstandsDoNothing(t *testing.T) {
 	}
 }
 
+// Trap 75.
 func TestNoopsAndConfigurationsMoveTheAppliedRecord(t *testing.T) {
 	s := openMem(t)
 	l := logBuilder{term: 1}

@@ -35,6 +35,7 @@ func readAll(c node.Chunk) (keys []string, err error) {
 	return keys, err
 }
 
+// Trap 62.
 func TestAnyChangeOfAChunkIsNoticed(t *testing.T) {
 	c := chunkOf(1234, "ka", "kb", "mapplied")
 	if keys, err := readAll(c); err != nil || len(keys) != 3 {

@@ -85,6 +85,9 @@ func (c *crashRecorder) saw(flushed raft.Index) {
 // applying the rest of the log leads to the same state and to the same outcomes
 // as if nothing had happened. An entry applied twice, or skipped, would change
 // the outcomes of the commands that compare or delete.
+//
+// Trap 59.
+// Rules: apply.once.
 func TestCrashAtEveryPersistPoint(t *testing.T) {
 	entries := randomLog(1, 250)
 	wantOutcome, wantHash := serially(t, entries)
@@ -150,6 +153,9 @@ func TestCrashAtEveryPersistPoint(t *testing.T) {
 
 // A flush may cut between any two batches. So no moment may exist at which the
 // store holds the effect of an entry without the record of it, or the reverse.
+//
+// Trap 59.
+// Rules: apply.once.
 func TestEffectsAndAppliedRecordAreNeverApart(t *testing.T) {
 	s := openMem(t)
 	l := logOf(put("a", "1"))

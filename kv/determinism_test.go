@@ -72,6 +72,9 @@ func serially(t *testing.T, entries []raft.Entry) ([]outcome, string) {
 
 // Replicas receive the same entries in different batches, flush at different
 // moments and restart at different moments. None of it may show.
+//
+// Trap 73.
+// Rules: apply.deterministic.
 func TestStateDependsOnTheEntriesAndNotOnTheirBatches(t *testing.T) {
 	for seed := range uint64(5) {
 		entries := randomLog(seed, 600)

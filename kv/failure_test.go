@@ -86,6 +86,8 @@ func TestAFailedFlushStopsTheStore(t *testing.T) {
 // A commit error is the one that Pebble turns into success if its Logger lets
 // it. Nothing in a store without a WAL makes a commit fail, so the Logger is
 // called directly.
+//
+// Trap 74.
 func TestApplyIsNeverAcknowledgedOnceACommitHasFailed(t *testing.T) {
 	opts := testOptions(t, vfs.NewMem())
 	reported := expectFailure(&opts)
@@ -156,6 +158,7 @@ func (h onMessage) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// Trap 74.
 func TestAReadErrorInApplyStopsIt(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	disk := newFailingDisk(mem, errorfs.OpIsRead, syscall.EIO)
@@ -227,6 +230,8 @@ func TestByDefaultAFailedDiskEndsTheProcess(t *testing.T) {
 
 // Whatever single byte of the tables at rest changes (every eleventh, to save
 // time), no read returns a wrong value, or nothing where there was something.
+//
+// Trap 63.
 func TestAFlippedByteAtRestIsNeverServed(t *testing.T) {
 	pristine := vfs.NewCrashableMem()
 	s := mustOpen(t, testOptions(t, pristine))

@@ -158,6 +158,7 @@ func reopen(t *testing.T, disk *vfs.MemFS) (*State, *vfs.MemFS) {
 	return mustOpen(t, testOptions(t, disk)), disk
 }
 
+// Trap 62.
 func TestARestartedReceiverGoesOnAfterItsLastTable(t *testing.T) {
 	entries := randomLog(1, 200)
 	src := mustSnapshot(t, leaderAt(t, entries))
@@ -321,6 +322,8 @@ func TestGarbageOfAnEarlierRunIsNeverInstalled(t *testing.T) {
 
 // The same ID and another description cannot be; if it is, then nothing of the
 // one is mixed with the other.
+//
+// Trap 62.
 func TestOnlyTheVerySameSnapshotGoesOn(t *testing.T) {
 	disk, src := halfReceived(t)
 	other := mustSnapshot(t, leaderAt(t, randomLog(2, 150)))

@@ -16,6 +16,9 @@ import (
 // the new one, says truly which one it is, and the rest of the log leads it to
 // where a serial replay is. What was received is gone on with, or not, and is the
 // right thing in either case.
+//
+// Trap 53.
+// Rules: snap.order.
 func TestCrashAtEveryPersistPointOfASnapshot(t *testing.T) {
 	const before, snapshotAt, after = 60, 200, 260
 	entries := randomLog(7, after)

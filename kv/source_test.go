@@ -17,6 +17,8 @@ import (
 	"balsa/raft/node"
 )
 
+// Trap 58.
+// Rules: snap.config.
 func TestASnapshotIsLabelledWithWhatItContains(t *testing.T) {
 	l := logBuilder{term: 3}
 	l.configuration(1)
@@ -51,7 +53,9 @@ func TestOfNothingThereIsNoSnapshot(t *testing.T) {
 }
 
 // A snapshot that is taken while entries are applied contains what its label
-// says, whatever becomes of the state afterwards (TRAPS 58).
+// says, whatever becomes of the state afterwards.
+//
+// Trap 58.
 func TestASnapshotBesideTheApplierIsExact(t *testing.T) {
 	const perSnapshot, count = 150, 15
 	entries := randomLog(4, perSnapshot*count)

@@ -376,6 +376,8 @@ var confirmedReads = map[string]struct {
 	},
 }
 
+// Trap 67.
+// Rules: read.wait.
 func TestAConfirmedReadIsServedAfterItsReadIndex(t *testing.T) {
 	for name, read := range confirmedReads {
 		state := openMem(t)

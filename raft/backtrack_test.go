@@ -74,6 +74,9 @@ func (p *pair) exchange(t *testing.T) {
 
 // The number of round trips is bounded by the number of terms in which the logs
 // differ, not by the number of entries.
+//
+// Trap 28.
+// Rules: append.backup.
 func TestGoingBackCostsARoundTripPerTermAtMost(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for range 500 {
@@ -147,8 +150,11 @@ func TestTheWorkedExampleOfGoingBack(t *testing.T) {
 	}
 }
 
-// Traps: rejections may be late, doubled, or nonsense. None lowers matchIndex,
+// Rejections may be late, doubled, or nonsense. None lowers matchIndex,
 // makes the leader send from below it, or breaks it.
+//
+// Traps 28 and 29.
+// Rules: append.backup.
 func TestNoReplyWhateverItSaysMovesMatchBackOrNextBelowIt(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 300 {

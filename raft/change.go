@@ -63,6 +63,9 @@ var (
 // the identity of its entry. If voters change it is a joint configuration, and
 // the one that ends it will follow by itself: the change is done when
 // [Status].Configuration is committed and not joint.
+//
+// Trap 51 cannot happen here: a change is judged once, by the configuration in force,
+// and the entry holds the whole configuration that it leads to.
 func (c *Core) ChangeMembers(change Change) (EntryID, error) {
 	switch {
 	case c.role != Leader:

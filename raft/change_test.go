@@ -18,6 +18,8 @@ func decides(c Configuration, set uint) bool {
 // Any two sets of servers that can decide, one under each of two configurations
 // that may be in force at the same time, share a server (§6): Cold and Cold,new;
 // Cold,new and Cnew. Cold and Cnew need not, and are never in force together.
+//
+// Trap 44.
 func TestQuorumsOfNeighbouringConfigurationsShareAServer(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	joint := 0
@@ -121,6 +123,8 @@ func TestComputingAChangeLeavesTheConfigurationAlone(t *testing.T) {
 
 // A leader that is alone counts its own disk and nobody else, also while it makes
 // a second server a voter.
+//
+// Trap 49.
 func TestTheOnlyVoterCommitsAChangeByItself(t *testing.T) {
 	s := newServer(t, 1, 1, 1)
 	for s.Role() != Leader {
@@ -136,24 +140,40 @@ func TestTheOnlyVoterCommitsAChangeByItself(t *testing.T) {
 	}
 }
 
-// Removing a server makes the quorum smaller, and what waited for it is
-// committed without another message.
+// n4 is dead, and n3 is slow. As long as the joint configuration is in force, three of
+// the four are needed; after that two of the three that are left, and what two have
+// by then is committed without another message from anybody.
+//
+// Trap 48.
+// Rules: member.on-append, commit.majority.
 func TestRemovingADeadServerCommitsWhatWaitedForIt(t *testing.T) {
-	s := newServer(t, 1, 3, 1)
-	s.becomeLeaderOf(3)
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
-	if _, err := s.ChangeMembers(Change{Remove: []NodeID{3}}); err != nil {
+	s := newServer(t, 1, 4, 1)
+	s.becomeLeaderOf(4)
+	for _, id := range []NodeID{2, 3} {
+		s.receive(id, 2, &AppendEntriesReply{Success: true, MatchIndex: 2, Round: 1})
+	}
+	if _, err := s.ChangeMembers(Change{Remove: []NodeID{4}}); err != nil { // entry 3
+		t.Fatal(err)
+	}
+	if _, err := s.Propose([]byte("x")); err != nil { // entry 4
 		t.Fatal(err)
 	}
 	s.do()
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 3, Round: 2})
-	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 4, Round: 3})
-	if st := s.Status(); st.Configuration.Joint() || st.CommitIndex != 4 {
-		t.Errorf("%s, commitIndex %d; want n1 and n2 alone, and 4", st.Configuration, st.CommitIndex)
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 4, Round: 2})
+	if s.commitIndex != 2 {
+		t.Fatalf("commitIndex = %d with two of the four old voters", s.commitIndex)
+	}
+	s.receive(3, 2, &AppendEntriesReply{Success: true, MatchIndex: 3, Round: 2})
+	if st := s.Status(); st.Configuration.Joint() || st.ConfigurationIndex != 5 || st.CommitIndex != 4 {
+		t.Fatalf("%s of entry %d, commitIndex %d; want n1 to n3, entry 5, and 4", st.Configuration, st.ConfigurationIndex, st.CommitIndex)
+	}
+	s.receive(2, 2, &AppendEntriesReply{Success: true, MatchIndex: 5, Round: 3})
+	if s.commitIndex != 5 {
+		t.Errorf("commitIndex = %d with two of the three voters that are left", s.commitIndex)
 	}
 }
 
-// Trap: a transfer to a server that is removed meanwhile would block proposals
+// A transfer to a server that is removed meanwhile would block proposals
 // for nothing.
 func TestATransferEndsWhenItsTargetIsNoVoterAnyMore(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
@@ -178,6 +198,9 @@ func TestATransferEndsWhenItsTargetIsNoVoterAnyMore(t *testing.T) {
 // n1 was the only voter once, lost its disk, was removed and added again. It
 // receives the log from its beginning and comes to the entry in which its earlier
 // self is the only voter. It must not take that for a majority of one.
+//
+// Trap 42.
+// Rules: member.instance.
 func TestAServerThatLostItsDiskIsNotTheVoterThatItWas(t *testing.T) {
 	old := Configuration{Members: []Member{{ID: 1, Instance: InstanceID{1}, Votes: true}}}
 	founding, err := FoundingEntry(old)
@@ -201,6 +224,8 @@ func TestAServerThatLostItsDiskIsNotTheVoterThatItWas(t *testing.T) {
 	}
 }
 
+// Trap 42.
+// Rules: member.disk.
 func TestWhatALostDiskAcknowledgesOrVotesCountsForNothing(t *testing.T) {
 	s := newServer(t, 1, 3, 1) // the members' instances are zero
 	for s.Role() != PreCandidate {

@@ -95,6 +95,9 @@ func (cfg Config) withDefaults() (Config, error) {
 // goroutine, clock, disk or socket. The host calls its methods, one at a time,
 // and then carries out what [Core.TakeOutput] returns.
 //
+// Trap 7 cannot happen here: between a check and what follows from it the core waits
+// for nobody and lets nobody else in, so what was checked is still so.
+//
 // The fields are those of the paper's Figure 2, in its order, then those of the
 // extensions.
 type Core struct {
@@ -197,6 +200,8 @@ func New(cfg Config, state InitialState) (*Core, error) {
 		lost:         lost,
 		// What was applied was committed. More may have been: the leader will
 		// say so. commitIndex itself need not be stored (Figure 2).
+		//
+		// Trap 43 cannot happen here: what is not stored cannot contradict the log.
 		commitIndex: applied.Index,
 		lastApplied: applied.Index,
 		handedApply: applied.Index,

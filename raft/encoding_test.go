@@ -78,7 +78,9 @@ func TestEveryFlippedBitOfAnEntryIsNoticed(t *testing.T) {
 	}
 }
 
-// Trap: an AppendEntries that was packed from a log that was being truncated.
+// An AppendEntries that was packed from a log that was being truncated.
+//
+// Trap 35.
 func TestDecoderRefusesEntriesThatDoNotContinuePrev(t *testing.T) {
 	for name, ae := range map[string]*AppendEntries{
 		"a gap after prev":     {Prev: EntryID{3, 5}, Entries: []Entry{testEntry(3, 7, "")}},
@@ -128,6 +130,7 @@ func TestConfigurationsSurviveEncoding(t *testing.T) {
 	}
 }
 
+// Trap 49.
 func TestAConfigurationWithoutVotersIsRefused(t *testing.T) {
 	for name, c := range map[string]Configuration{
 		"empty":             {},

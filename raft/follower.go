@@ -85,6 +85,9 @@ func (c *Core) appendMissing(entries []Entry) bool {
 
 // appendToLog appends entries on any server. A configuration takes effect here,
 // whether it will commit or not.
+//
+// Trap 20 cannot happen here: no server has a configuration in its log and decides
+// by an older one, so it need not wait for one to be applied before it campaigns.
 func (c *Core) appendToLog(entries ...Entry) {
 	c.log.append(entries...)
 	c.trace(Event{Kind: EventAppended, Entry: entries[0].ID(), Last: c.log.last})

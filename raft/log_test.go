@@ -43,6 +43,9 @@ func (n *naiveLog) durable() Index {
 // Random appends, truncations, writes, completions and trims. What the log
 // believes to be durable must never be more than what the disk really shares
 // with it: that is the whole point of persist.aba.
+//
+// Trap 30.
+// Rules: persist.aba.
 func TestLogNeverBelievesMoreDurableThanTheDiskHolds(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -170,8 +173,10 @@ func compareLogs(t *testing.T, log *raftLog, naive *naiveLog) {
 	}
 }
 
-// Trap: slices that were handed out must not change when the log is cut and
+// Slices that were handed out must not change when the log is cut and
 // grows again.
+//
+// Trap 36.
 func TestEntriesThatWereHandedOutDoNotChange(t *testing.T) {
 	log := newLog(LogState{})
 	log.append(testEntry(1, 1, "a"), testEntry(1, 2, "b"), testEntry(1, 3, "c"))

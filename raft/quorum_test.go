@@ -35,6 +35,8 @@ func TestMajorityReachedIsTheHighestValueOfMoreThanHalf(t *testing.T) {
 }
 
 // The definition, counted by hand: how many have reached it, how many more.
+//
+// Rules: commit.majority.
 func TestMajorityReachedAgreesWithCounting(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -61,6 +63,8 @@ func TestMajorityReachedAgreesWithCounting(t *testing.T) {
 	}
 }
 
+// Trap 70.
+// Rules: elect.majority, commit.majority.
 func TestJointQuorumNeedsBothMajorities(t *testing.T) {
 	q := quorum{majority{3, 4, 5}, majority{1, 2, 3}}
 	onlyNew := map[NodeID]uint64{3: 9, 4: 9, 5: 9}
@@ -82,6 +86,8 @@ func TestJointQuorumNeedsBothMajorities(t *testing.T) {
 	}
 }
 
+// Trap 9.
+// Rules: elect.majority.
 func TestBallotsOfStrangersDoNotCount(t *testing.T) {
 	m := majority{1, 2, 3}
 	if got := m.votes(map[NodeID]bool{1: true, 8: true, 9: true}); got != pending {

@@ -2,7 +2,7 @@ package raft
 
 import "testing"
 
-// Trap: entries that were read from the disk for a follower before the log was
+// Entries that were read from the disk for a follower before the log was
 // compacted, and arrive after it. What precedes them is not known any more, so
 // they cannot be sent; least of all behind another entry.
 func TestEntriesLoadedBeforeACompactionAreNotSentAfterIt(t *testing.T) {
@@ -33,6 +33,7 @@ func TestEntriesLoadedBeforeACompactionAreNotSentAfterIt(t *testing.T) {
 	}
 }
 
+// Rules: snap.applied.
 func TestTheLogIsForgottenOnlyAsFarAsItIsApplied(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
@@ -56,6 +57,8 @@ func TestTheLogIsForgottenOnlyAsFarAsItIsApplied(t *testing.T) {
 
 // A snapshot is announced, installed and finished once; while it is, nothing is
 // applied and no second one is accepted.
+//
+// Rules: snap.order.
 func TestWhileASnapshotIsInstalledNothingElseHappensToTheState(t *testing.T) {
 	s := newServer(t, 3, 3, 1)
 	snapshot := func(index Index) *InstallSnapshot {

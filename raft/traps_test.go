@@ -88,6 +88,8 @@ func (s *server) becomeLeaderOf(voters int) {
 	}
 }
 
+// Trap 3.
+// Rules: elect.yield, vote.once.
 func TestVoteIsKeptWhenACandidateGivesWayInItsOwnTerm(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	for s.Role() != PreCandidate {
@@ -108,6 +110,8 @@ func TestVoteIsKeptWhenACandidateGivesWayInItsOwnTerm(t *testing.T) {
 	}
 }
 
+// Trap 4.
+// Rules: vote.once, term.adopt.
 func TestANewTermBeginsWithoutAVote(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	if !granted(s.receive(2, 2, &RequestVote{LastLog: EntryID{1, 1}})) {
@@ -124,6 +128,7 @@ func TestANewTermBeginsWithoutAVote(t *testing.T) {
 	}
 }
 
+// Rules: vote.uptodate.
 func TestALaterLastTermBeatsALongerLog(t *testing.T) {
 	for _, test := range []struct {
 		last EntryID
@@ -142,6 +147,8 @@ func TestALaterLastTermBeatsALongerLog(t *testing.T) {
 	}
 }
 
+// Traps 12 and 13.
+// Rules: prevote.term.
 func TestAPreVoteLeavesNoTrace(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	elapsed := s.electionElapsed
@@ -162,6 +169,8 @@ func TestAPreVoteLeavesNoTrace(t *testing.T) {
 	}
 }
 
+// Trap 9.
+// Rules: commit.majority.
 func TestAcknowledgementsOfStrangersDoNotCommit(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
@@ -176,6 +185,8 @@ func TestAcknowledgementsOfStrangersDoNotCommit(t *testing.T) {
 	}
 }
 
+// Traps 10 and 65.
+// Rules: reply.term.
 func TestRepliesOfAnEarlierTermOfTheSameLeaderCountForNothing(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
@@ -198,6 +209,8 @@ func TestAnAcknowledgementOfWhatWasNeverSentIsIgnored(t *testing.T) {
 	}
 }
 
+// Trap 26.
+// Rules: member.on-append.
 func TestTruncationTakesTheConfigurationBack(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	bigger := NewEntry(EntryID{2, 2}, EntryConfiguration, testConfiguration(5).Encode())
@@ -213,6 +226,8 @@ func TestTruncationTakesTheConfigurationBack(t *testing.T) {
 
 // Two configurations that are not committed, and only the second is removed: it
 // is the first that is in force then, not the last committed one.
+//
+// Trap 26.
 func TestTruncationTakesBackOnlyTheConfigurationsItRemoves(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.receive(2, 2, &AppendEntries{Prev: EntryID{1, 1}, Entries: []Entry{
@@ -225,6 +240,7 @@ func TestTruncationTakesBackOnlyTheConfigurationsItRemoves(t *testing.T) {
 	}
 }
 
+// Trap 27.
 func TestContradictingACommittedEntryStopsTheServer(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.receive(2, 2, &AppendEntries{Prev: EntryID{1, 1}, Entries: []Entry{testEntry(2, 2, "x")}, LeaderCommit: 2})
@@ -247,6 +263,8 @@ func TestTwoLeadersInOneTermStopTheServer(t *testing.T) {
 	s.receive(3, 2, &AppendEntries{Prev: EntryID{1, 1}})
 }
 
+// Traps 23 and 33.
+// Rules: append.reply, append.commit.
 func TestSuccessClaimsWhatTheMessageProvedNotTheWholeLog(t *testing.T) {
 	s := newServer(t, 1, 3, 2, 1, 2, 2, 2) // a stale tail up to 4
 	sent := s.receive(2, 3, &AppendEntries{Prev: EntryID{1, 1}, LeaderCommit: 4})
@@ -256,6 +274,7 @@ func TestSuccessClaimsWhatTheMessageProvedNotTheWholeLog(t *testing.T) {
 	}
 }
 
+// Trap 38.
 func TestOnlyTermsVotesAndEntriesAreWrittenNotTheCommitIndex(t *testing.T) {
 	s := newServer(t, 1, 3, 2, 1, 2)
 	s.Core.Step(Message{From: 2, To: 1, Term: 2, Body: &AppendEntries{Prev: EntryID{2, 2}, LeaderCommit: 2}})
@@ -264,6 +283,7 @@ func TestOnlyTermsVotesAndEntriesAreWrittenNotTheCommitIndex(t *testing.T) {
 	}
 }
 
+// Trap 40.
 func TestNothingIsUncommittedWhenAllIsCommitted(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)
@@ -282,7 +302,7 @@ func TestNothingIsUncommittedWhenAllIsCommitted(t *testing.T) {
 	}
 }
 
-func TestAFloodOfProposalsIsRefusedAndTheNoOpIsNot(t *testing.T) {
+func TestAFloodOfProposalsIsRefused(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.cfg.MaxUncommittedBytes = 1000
 	s.becomeLeaderOf(3)
@@ -300,6 +320,8 @@ func TestAFloodOfProposalsIsRefusedAndTheNoOpIsNot(t *testing.T) {
 
 // A server that has no configuration has been told nothing yet: it neither
 // campaigns nor panics, and it follows whoever leads.
+//
+// Rules: member.campaign.
 func TestAServerWithoutAConfigurationWaits(t *testing.T) {
 	c, err := New(Config{ID: 4, Random: func(int) int { return 0 }}, InitialState{})
 	if err != nil {
@@ -328,6 +350,7 @@ func TestAServerWithoutAConfigurationWaits(t *testing.T) {
 	}
 }
 
+// Traps 15 and 16.
 func TestAMemberThatIsNoVoterVotesWhenAsked(t *testing.T) {
 	s := newServer(t, 9, 3, 1) // not in the configuration that it knows
 	if !granted(s.receive(2, 2, &RequestVote{LastLog: EntryID{1, 1}})) {
@@ -335,6 +358,7 @@ func TestAMemberThatIsNoVoterVotesWhenAsked(t *testing.T) {
 	}
 }
 
+// Trap 43.
 func TestAStateMachineAheadOfTheLogIsAnError(t *testing.T) {
 	_, err := New(Config{ID: 1, Random: func(int) int { return 0 }}, InitialState{
 		HardState: HardState{CurrentTerm: 2},
@@ -375,6 +399,8 @@ func TestOldEntriesThatArriveLateAreNotSentIfTheLogHasChanged(t *testing.T) {
 	}
 }
 
+// Trap 29.
+// Rules: append.backup.
 func TestALateRejectionDoesNotInterruptReplication(t *testing.T) {
 	s := newServer(t, 1, 3, 1)
 	s.becomeLeaderOf(3)

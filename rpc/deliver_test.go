@@ -69,6 +69,7 @@ func TestEntriesSurviveTheTransport(t *testing.T) {
 	}
 }
 
+// Trap 36.
 func TestReceivedMessagesDoNotShareMemoryWithLaterFrames(t *testing.T) {
 	d := newDirectory()
 	receiver := &host{}

@@ -12,6 +12,7 @@ import (
 	"balsa/raft/node"
 )
 
+// Trap 62.
 func TestSnapshotsOfTwoLeadersDoNotMix(t *testing.T) {
 	d := newDirectory()
 	receiver := &host{}

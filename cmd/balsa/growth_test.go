@@ -59,6 +59,8 @@ func TestNodesWithASeedJoinAndVoteByThemselves(t *testing.T) {
 
 // A node that has lost its disk has forgotten what it voted and acknowledged. It is
 // told what to do, and when the operator has done it, it is a new member.
+//
+// Trap 42.
 func TestANodeThatLostItsDiskIsRefusedUntilItIsRemoved(t *testing.T) {
 	nodes := grow(t, 3)
 	lost := nodes[2]

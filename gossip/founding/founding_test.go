@@ -324,6 +324,7 @@ func TestACrashBetweenPromiseAndFoundingIsCompleted(t *testing.T) {
 	})
 }
 
+// Trap 52.
 func TestAWipedServerNeverFounds(t *testing.T) {
 	inBubble(t, 3, 3, func(t *testing.T, w *world, s []*server) {
 		startAll(w, s...)

@@ -24,6 +24,8 @@ type scenario struct {
 // show them; questions and answers are lost or late; servers crash at any point,
 // also while they write the founding, and come back, sometimes at another
 // address. After that the invariants of the package comment must hold.
+//
+// Trap 52.
 func TestNoScheduleFoundsTwoClustersThatShareAServer(t *testing.T) {
 	const seeds = uint64(200)
 	for _, sc := range []scenario{

@@ -23,6 +23,9 @@ import (
 // still says.
 //
 // With an odd seed the witness is lazy.
+//
+// Traps 2, 5 and 31.
+// Rules: vote.persist, log.persist.
 func TestPowerFailureAtEveryWrite(t *testing.T) {
 	seeds := uint64(2)
 	if testing.Short() || raceDetector() {

@@ -420,6 +420,8 @@ func TestDamageInTheMiddleOfTheNewestWriteAheadLogIsReported(t *testing.T) {
 // breaks must be reported by an error: never by a panic, never by entries that
 // nobody wrote. The known exception is the end of the newest write-ahead log,
 // which may be missing without an error: see the package's documentation.
+//
+// Trap 63.
 func TestNoDamageGoesUnnoticed(t *testing.T) {
 	entries := append(commands(1, 1, 300), commands(2, 301, 600)...)
 	disk := vfs.NewCrashableMem()

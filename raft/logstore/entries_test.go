@@ -82,6 +82,7 @@ func TestEntriesOutsideOfTheLogAreNotStored(t *testing.T) {
 	}
 }
 
+// Trap 36.
 func TestEntriesDoNotChangeAfterTheyWereRead(t *testing.T) {
 	s := openForTest(t, vfs.NewMem())
 	mustSave(t, s, write(commands(1, 1, 50)...))

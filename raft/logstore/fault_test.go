@@ -37,6 +37,8 @@ func failNthSync(disk vfs.FS, n int64, mended *atomic.Bool) vfs.FS {
 // turn. Pebble's way to deal with that is to end the process. If whoever is
 // asked to do so returns instead, or panics and somebody recovers, no Save may
 // succeed from then on.
+//
+// Trap 19.
 func TestNothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
 	for name, fatal := range map[string]func(message string){
 		"Fatal returns": func(string) {},

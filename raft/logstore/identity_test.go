@@ -65,6 +65,7 @@ func TestFoundingIsDurableAndHappensOnce(t *testing.T) {
 	}
 }
 
+// Trap 52.
 func TestFoundingRefusesEveryKindOfState(t *testing.T) {
 	for name, prepare := range map[string]func(s *Store) error{
 		"a cluster id": func(s *Store) error { return s.Join(clusterA) },

@@ -86,6 +86,7 @@ func TestMergedWritesTakeEffectInOrder(t *testing.T) {
 	}
 }
 
+// Trap 26.
 func TestTruncatedConfigurationIsForgotten(t *testing.T) {
 	fs := vfs.NewMem()
 	s := openForTest(t, fs)
@@ -100,6 +101,7 @@ func TestTruncatedConfigurationIsForgotten(t *testing.T) {
 	}
 }
 
+// Trap 38.
 func TestSaveWithoutAnyChangeDoesNotSync(t *testing.T) {
 	s := openForTest(t, vfs.NewMem())
 	hs := raft.HardState{CurrentTerm: 2, VotedFor: 1}
@@ -135,6 +137,8 @@ func TestSaveCountsEntriesAndSyncs(t *testing.T) {
 
 // TestRandomHistoriesEqualAModel compares the store with the model over random
 // histories of everything that can happen to it.
+//
+// Rules: vote.persist.
 func TestRandomHistoriesEqualAModel(t *testing.T) {
 	lost := 0
 	for seed := range uint64(40) {

@@ -44,6 +44,9 @@ func TestCompactionKeepsTheTailAndNoMoreThanThat(t *testing.T) {
 
 // What is only in the state machine's memory stays in the log, however long that
 // gets; until it is too long, and the state machine is made to flush.
+//
+// Trap 53.
+// Rules: snap.applied.
 func TestTheLogIsCutOnlyAsFarAsTheStateIsFlushed(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"entries": func(cfg *Config) { cfg.MaxLogEntries = 500 },

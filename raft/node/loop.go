@@ -8,6 +8,9 @@ import (
 )
 
 // loop owns the core.
+//
+// Trap 6 cannot happen here: no other goroutine reads or writes anything of the core;
+// what they have for it they leave in the inbox.
 type loop struct {
 	node    *Node
 	core    *raft.Core

@@ -13,6 +13,7 @@ import (
 	"balsa/raft"
 )
 
+// Rules: client.applied.
 func TestAProposalIsAnsweredWithItsResultAndReachesEveryNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -70,6 +71,8 @@ func TestProposalsThatArriveDuringASaveShareTheNext(t *testing.T) {
 	})
 }
 
+// Trap 67.
+// Rules: read.wait.
 func TestReadsAreConfirmedOnEveryNodeAndSeeEveryAcknowledgedWrite(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -90,6 +93,7 @@ func TestReadsAreConfirmedOnEveryNodeAndSeeEveryAcknowledgedWrite(t *testing.T) 
 	})
 }
 
+// Trap 71.
 func TestAReadWithoutAQuorumEndsWithItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -105,6 +109,8 @@ func TestAReadWithoutAQuorumEndsWithItsContext(t *testing.T) {
 
 // A read that is under way when the leader dies is not lost: it is asked again
 // of the next one.
+//
+// Trap 71.
 func TestAReadSurvivesAChangeOfLeader(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -117,6 +123,7 @@ func TestAReadSurvivesAChangeOfLeader(t *testing.T) {
 	})
 }
 
+// Trap 41.
 func TestAProposalWhoseContextEndsHasAnUnknownOutcome(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -133,6 +140,9 @@ func TestAProposalWhoseContextEndsHasAnUnknownOutcome(t *testing.T) {
 
 // The index is reached, but by another leader's entry: the command is lost for
 // good, and the client is told so (it is not unknown).
+//
+// Trap 41.
+// Rules: client.match.
 func TestAProposalThatWasOverwrittenIsReportedAsDropped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -162,6 +172,9 @@ func TestAProposalThatWasOverwrittenIsReportedAsDropped(t *testing.T) {
 
 // The old leader's entry may still be committed by its successor. Its client
 // then gets the result, not an error.
+//
+// Trap 41.
+// Rules: client.match.
 func TestAProposalThatASuccessorCommitsSucceeds(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -219,6 +232,8 @@ func TestAFullQueueSaysBusy(t *testing.T) {
 	})
 }
 
+// Trap 19.
+// Rules: log.persist.
 func TestAFailedWriteStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
@@ -296,6 +311,7 @@ func TestAFailedWitnessStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
 	})
 }
 
+// Trap 74.
 func TestAFailedApplyStopsTheNode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 1).start(nil)

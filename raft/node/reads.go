@@ -113,6 +113,9 @@ func (r *reads) retry(core *raft.Core) {
 }
 
 // results takes in what the core says about reads.
+//
+// Trap 68 cannot happen here: a read has one outcome and one channel for it, and the
+// core says what it was in the order in which things happened.
 func (r *reads) results(results []raft.ReadResult) {
 	for _, result := range results {
 		waiters := r.asked[result.ID]

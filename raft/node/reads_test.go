@@ -81,6 +81,9 @@ func TestReadsByLeaseSeeEveryAcknowledgedWriteOnEveryNode(t *testing.T) {
 // another one is elected and takes writes. When the old one goes on, it must not
 // answer from a lease that is over, whether the read came before the pause had
 // ended or after.
+//
+// Trap 69.
+// Rules: read.lease.
 func TestAPausedLeaderServesNoReadFromItsOldLease(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3)

@@ -179,6 +179,9 @@ func TestASnapshotOfWhatTheLogHoldsOnlyCommits(t *testing.T) {
 
 // The node dies after the state machine has become the snapshot's and before the
 // log has been replaced. Started again, it finishes what was begun.
+//
+// Trap 53.
+// Rules: snap.order.
 func TestACrashBetweenStateAndLogIsRepairedAtStart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c, leader, behind := leaveBehind(t, shortTail)

@@ -49,6 +49,8 @@ func TestATransferToNobodyInParticularFindsASuccessor(t *testing.T) {
 	})
 }
 
+// Trap 18.
+// Rules: transfer.abort.
 func TestATransferToADeadNodeIsGivenUpAndProposalsGoOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
