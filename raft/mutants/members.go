@@ -187,7 +187,7 @@ var members = []Mutant{
 	case latest.Index > c.commitIndex && c.votes:
 	case latest`,
 		Why:  "A leader that is left out steps down when it appends the new configuration, although nobody else may know of it yet.",
-		Dies: scripted("leader-removed", "FAIL"),
+		Dies: simulated("Transfer", 150, "any"),
 	},
 	{
 		Name: "only-the-latest-voters-may-campaign", Rule: "member.campaign",

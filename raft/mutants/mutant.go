@@ -67,12 +67,13 @@ const (
 	Script Kind = "script"
 )
 
-const trialPackage = "raft/mutants/trial"
+// TrialPackage is the path of the command trial from the root of the module.
+const TrialPackage = "raft/mutants/trial"
 
 // Kind returns the kind of a check.
 func (c Check) Kind() Kind {
 	switch {
-	case c.Package == trialPackage:
+	case c.Package == TrialPackage:
 		return Simulator
 	case strings.HasPrefix(c.Run, "TestScripts"):
 		return Script
@@ -103,7 +104,7 @@ func (c Check) arguments() []string {
 // simulated returns the check that the simulator violates one of the properties
 // within so many seeds, in which the named kinds of faults happen.
 func simulated(verdict string, seeds int, faults string) Check {
-	return Check{Package: trialPackage, Seeds: seeds, Faults: faults, Verdict: "violates (" + verdict + ") at", verdicts: verdict}
+	return Check{Package: TrialPackage, Seeds: seeds, Faults: faults, Verdict: "violates (" + verdict + ") at", verdicts: verdict}
 }
 
 // safety are the properties of Figure 3, as the simulator names them.

@@ -124,7 +124,7 @@ func chosen(t *testing.T) []Mutant {
 
 // Every mutant compiles, and dies of what is wrong with it.
 func TestMutantsDie(t *testing.T) {
-	r := &Runner{Root: absolute(t, root), Dir: t.TempDir(), Timeout: 5 * time.Minute}
+	r := &Runner{Root: absolute(t, root), Dir: t.TempDir(), Timeout: Patience}
 	work := make(chan Mutant)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -163,7 +163,7 @@ func TestTheRealCodePassesTheSameChecks(t *testing.T) {
 	if !*allFlag {
 		t.Skip("with -all")
 	}
-	r := &Runner{Root: absolute(t, root), Dir: t.TempDir(), Timeout: 5 * time.Minute}
+	r := &Runner{Root: absolute(t, root), Dir: t.TempDir(), Timeout: Patience}
 	checks := map[string][]Check{} // by package
 	for _, m := range chosen(t) {
 		checks[m.Dies.Package] = add(checks[m.Dies.Package], m.Dies)

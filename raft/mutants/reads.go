@@ -140,6 +140,6 @@ var reading = []Mutant{
 		Old:  `		if c.index > i { // rule:read.wait`,
 		New:  `		if false { // rule:read.wait`,
 		Why:  "A read is served from a state that has not come to the read index, and misses a write that was acknowledged.",
-		Dies: tested("raft/node", "TestReadsAreConfirmedOnEveryNodeAndSeeEveryAcknowledgedWrite", "FAIL"),
+		Dies: tested("raft/node", "TestAReadWaitsForTheStateMachine", "before the state machine"),
 	},
 }

@@ -25,6 +25,9 @@ type Runner struct {
 	Timeout time.Duration
 }
 
+// Patience is enough for every check on a machine that has a lot else to do.
+const Patience = 5 * time.Minute
+
 // Outcome is what became of a check.
 type Outcome struct {
 	// Passed says that the check has found nothing wrong. Otherwise Verdict is the
@@ -65,7 +68,7 @@ func (r *Runner) Build(m *Mutant, pkg string) (*Program, error) {
 	}
 	p := &Program{runner: r, pkg: pkg, path: filepath.Join(r.Dir, name+"."+strings.ReplaceAll(pkg, "/", "-"))}
 	arguments := []string{"test", "-c"}
-	if pkg == trialPackage {
+	if pkg == TrialPackage {
 		arguments = []string{"build"}
 	}
 	arguments = append(arguments, overlay...)
