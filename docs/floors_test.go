@@ -16,20 +16,23 @@ import (
 // with the packages of ours that it may import, and the others that it exists
 // for. A package that is not listed is an error, so a new room is a decision.
 var floors = map[string]struct{ ours, others []string }{
-	"balsa/raft":             {},
-	"balsa/raft/node":        {ours: []string{"balsa/raft"}},
-	"balsa/raft/logstore":    {ours: []string{"balsa/raft", "balsa/raft/node"}, others: []string{"github.com/cockroachdb/pebble/v2"}},
-	"balsa/raft/sim":         {ours: []string{"balsa/raft"}},
-	"balsa/rpc":              {ours: []string{"balsa/raft", "balsa/raft/node"}},
-	"balsa/gossip":           {others: []string{"github.com/hashicorp/memberlist"}},
-	"balsa/gossip/founding":  {ours: []string{"balsa/gossip"}},
-	"balsa/gossip/autopilot": {ours: []string{"balsa/gossip", "balsa/raft", "balsa/raft/node"}},
-	"balsa/kv":               {ours: []string{"balsa/raft", "balsa/raft/node"}, others: []string{"github.com/cockroachdb/pebble/v2"}},
-	"balsa/kv/history":       {others: []string{"github.com/anishathalye/porcupine"}},
-	"balsa/api":              {ours: []string{"balsa/kv", "balsa/api/wire"}, others: []string{"github.com/go-chi/chi/v5", "github.com/danielgtaylor/huma/v2", "github.com/swaggest/swgui"}},
-	"balsa/api/wire":         {},
-	"balsa/api/client":       {ours: []string{"balsa/api/wire"}},
-	"balsa/docs":             {},
+	"balsa/raft":                {},
+	"balsa/raft/node":           {ours: []string{"balsa/raft"}},
+	"balsa/raft/logstore":       {ours: []string{"balsa/raft", "balsa/raft/node"}, others: []string{"github.com/cockroachdb/pebble/v2"}},
+	"balsa/raft/sim":            {ours: []string{"balsa/raft"}},
+	"balsa/raft/mutants":        {},
+	"balsa/raft/mutants/trial":  {ours: []string{"balsa/raft", "balsa/raft/sim"}},
+	"balsa/raft/mutants/matrix": {ours: []string{"balsa/raft/mutants"}},
+	"balsa/rpc":                 {ours: []string{"balsa/raft", "balsa/raft/node"}},
+	"balsa/gossip":              {others: []string{"github.com/hashicorp/memberlist"}},
+	"balsa/gossip/founding":     {ours: []string{"balsa/gossip"}},
+	"balsa/gossip/autopilot":    {ours: []string{"balsa/gossip", "balsa/raft", "balsa/raft/node"}},
+	"balsa/kv":                  {ours: []string{"balsa/raft", "balsa/raft/node"}, others: []string{"github.com/cockroachdb/pebble/v2"}},
+	"balsa/kv/history":          {others: []string{"github.com/anishathalye/porcupine"}},
+	"balsa/api":                 {ours: []string{"balsa/kv", "balsa/api/wire"}, others: []string{"github.com/go-chi/chi/v5", "github.com/danielgtaylor/huma/v2", "github.com/swaggest/swgui"}},
+	"balsa/api/wire":            {},
+	"balsa/api/client":          {ours: []string{"balsa/api/wire"}},
+	"balsa/docs":                {},
 }
 
 // composers may import everything: they put the rooms together.

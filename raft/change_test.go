@@ -248,3 +248,21 @@ func TestWhatALostDiskAcknowledgesOrVotesCountsForNothing(t *testing.T) {
 		t.Errorf("commitIndex = %d, want 2", s.commitIndex)
 	}
 }
+
+// The quorum goes back with the configuration. A server whose log has lost a
+// configuration of five servers needs one other vote again, as one of three.
+func TestTruncationTakesTheQuorumBack(t *testing.T) {
+	s := newServer(t, 1, 3, 1)
+	bigger := NewEntry(EntryID{2, 2}, EntryConfiguration, testConfiguration(5).Encode())
+	s.receive(2, 2, &AppendEntries{Prev: EntryID{1, 1}, Entries: []Entry{bigger}})
+	s.receive(3, 3, &AppendEntries{Prev: EntryID{1, 1}, Entries: []Entry{testEntry(3, 2, "x")}})
+	for s.Role() != PreCandidate {
+		s.Tick()
+	}
+	s.do()
+	s.receive(2, 4, &RequestVoteReply{PreVote: true, Granted: true})
+	s.receive(2, 4, &RequestVoteReply{Granted: true})
+	if s.Role() != Leader {
+		t.Errorf("is %s with two votes of three", s.Role())
+	}
+}

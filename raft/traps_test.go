@@ -409,7 +409,7 @@ func TestALateRejectionDoesNotInterruptReplication(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.do() // entry 3 is on the way
-	s.receive(2, 2, &AppendEntriesReply{RejectedPrev: 1, Hint: EntryID{0, 0}})
+	s.receive(2, 2, &AppendEntriesReply{RejectedPrev: 1, Hint: EntryID{0, 0}, Round: 1})
 	if p := s.peers[2]; p.state != replicating || p.next != 4 {
 		t.Errorf("state %s, next %d after a rejection from before the logs matched; want replicate, 4", p.state, p.next)
 	}

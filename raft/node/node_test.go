@@ -192,6 +192,7 @@ func TestAProposalThatASuccessorCommitsSucceeds(t *testing.T) {
 		c.isolate(old.cfg.ID, true)
 		c.leader()
 		c.isolate(old.cfg.ID, false)
+		c.leader() // whom the old one follows, too, before its disk gets on
 		close(gate)
 		if err := <-result; err != nil {
 			t.Errorf("error %v, want success: the entry was committed", err)
@@ -307,6 +308,25 @@ func TestAFailedWitnessStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
 		<-leader.Done()
 		if err := leader.Stop(); !errors.Is(err, errDisk) || len(c.kvs[1].has()) != 0 {
 			t.Errorf("the node stopped with %v, and applied %v", err, c.kvs[1].has())
+		}
+	})
+}
+
+// What a follower's disk does not hold the follower does not acknowledge, even if
+// the disk fails just then.
+func TestAFollowerWhoseDiskFailsAcknowledgesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 3).start(nil)
+		leader := c.leader()
+		for id, log := range c.logs {
+			if id != leader.cfg.ID {
+				log.set(func() { log.err = errDisk })
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := leader.Propose(ctx, []byte("x")); !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("proposal: error %v, want ErrOutcomeUnknown: the leader's disk alone holds it", err)
 		}
 	})
 }

@@ -77,6 +77,29 @@ func TestReadsByLeaseSeeEveryAcknowledgedWriteOnEveryNode(t *testing.T) {
 	})
 }
 
+// A follower whose state machine is slow has a read confirmed long before it has
+// applied what the read must see.
+func TestAReadWaitsForTheStateMachine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		c := newCluster(t, 3).start(nil)
+		leader := c.leader()
+		follower := c.followerOf(leader)
+		gate := make(chan struct{})
+		kv := c.kvs[follower.cfg.ID]
+		kv.set(func() { kv.gate = gate })
+		c.propose(leader, 1, "x")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if index, err := follower.ReadIndex(ctx); err == nil {
+			t.Errorf("a read at index %d is served before the state machine has applied it", index)
+		}
+		close(gate)
+		if _, err := follower.ReadIndex(t.Context()); err != nil || len(kv.has()) != 1 {
+			t.Errorf("error %v, %d of 1 writes seen", err, len(kv.has()))
+		}
+	})
+}
+
 // A leader is paused for longer than its lease: nothing in it runs. Meanwhile
 // another one is elected and takes writes. When the old one goes on, it must not
 // answer from a lease that is over, whether the read came before the pause had

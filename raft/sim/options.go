@@ -37,6 +37,11 @@ type Options struct {
 	// Workload says what clients do. If it is nil the seed decides.
 	Workload *Workload
 
+	// Overlook are the rules whose violation does not end the run: where a server has
+	// broken a promise, one wants to see what comes of it. The rules are those that a
+	// [Violation] names. A core that stops itself cannot be overlooked.
+	Overlook []string
+
 	// Trace, if set, receives every event as a line of text.
 	Trace io.Writer
 	// TraceLength is the number of events that a [Violation] shows. Default 200.

@@ -1,0 +1,91 @@
+package mutants
+
+// hosts are bugs of those who carry out what the core wants: the node, the log
+// store and the key-value store.
+var hosts = []Mutant{
+	{
+		Name: "messages-leave-before-the-write", Rule: "log.persist", Source: "M25",
+		File: "raft/node/pipeline.go",
+		Old: `	var last raft.WriteID
+	if len(writes) > 0 {`,
+		New: `	var last raft.WriteID
+	n.cfg.Transport.Send(toPeers)
+	toPeers = nil
+	if len(writes) > 0 {`,
+		Why:  "Votes and acknowledgements leave before the disk has what they speak of.",
+		Dies: tested("raft/node", "TestAFollowerWhoseDiskFailsAcknowledgesNothing", "want ErrOutcomeUnknown"),
+	},
+	{
+		Name: "write-without-a-sync", Rule: "log.persist", Source: "M25",
+		File: "raft/logstore/save.go",
+		Old:  `	if err := s.commit(pebble.Sync); err != nil {`,
+		New:  `	if err := s.commit(pebble.NoSync); err != nil {`,
+		Why:  "What was reported as durable is in the memory of the operating system, and is gone when the power fails.",
+		Dies: tested("raft/logstore", "TestWhatWasSavedSurvivesAPowerFailure", "FAIL"),
+	},
+	{
+		Name: "a-vote-alone-is-not-stored", Rule: "vote.persist", Source: "M1",
+		File: "raft/logstore/save.go",
+		Old:  `	if hs == x.hard {`,
+		New:  `	if hs.CurrentTerm == x.hard.CurrentTerm {`,
+		Why:  "The log store writes the hard state when the term changes, and the vote that follows it is lost.",
+		Dies: tested("raft/logstore", "TestWhatWasSavedSurvivesAPowerFailure", "FAIL"),
+	},
+	{
+		Name: "answered-before-it-is-applied", Rule: "client.applied",
+		File: "raft/node/pipeline.go",
+		Old:  `	results, err := n.cfg.StateMachine.Apply(entries)`,
+		New: `	for _, w := range waiting {
+		if entries[0].Index <= w.id.Index && w.id.Index <= entries[len(entries)-1].Index {
+			w.proposal.finish(outcome{})
+		}
+	}
+	waiting = nil
+	results, err := n.cfg.StateMachine.Apply(entries)`,
+		Why:  "A client is told that its command is done before it has had an effect, and without its result.",
+		Dies: tested("raft/node", "TestAProposalIsAnsweredWithItsResultAndReachesEveryNode", "FAIL"),
+	},
+	{
+		Name: "the-index-alone-says-whose-entry-it-is", Rule: "client.match", Source: "M38",
+		File: "raft/node/waiters.go",
+		Old:  `	if term != waiting.id.Term { // rule:client.match`,
+		New:  `	if term < waiting.id.Term { // rule:client.match`,
+		Why:  "A client's entry was overwritten, and it is given the result of the command that took its place.",
+		Dies: tested("raft/node", "TestAProposalThatWasOverwrittenIsReportedAsDropped", "FAIL"),
+	},
+	{
+		Name: "a-lost-leader-means-failed", Rule: "client.match", Source: "M37",
+		File: "raft/node/loop.go",
+		Old:  `		l.publish()`,
+		New: `		if l.core.Role() != raft.Leader {
+			for _, waiting := range l.waiters.current {
+				waiting.proposal.finish(outcome{err: ErrDropped})
+			}
+			l.waiters.current = nil
+		}
+		l.publish()`,
+		Why:  "A client is told that its command was dropped because its leader was deposed. The entry may still be committed by the successor.",
+		Dies: tested("raft/node", "TestAProposalThatASuccessorCommitsSucceeds", "FAIL"),
+	},
+	{
+		Name: "applied-index-and-effects-are-two-writes", Rule: "apply.once",
+		File: "kv/apply.go",
+		Old:  `	if err := errors.Join(op.Finish(), s.commit(batch), s.failure.err()); err != nil {`,
+		New: `	effects := s.db.NewBatch()
+	defer effects.Close()
+	if _, err := s.execute(effects, entries); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.commit(effects), op.Finish(), s.commit(batch), s.failure.err()); err != nil {`,
+		Why:  "A crash between the two leaves effects of entries that count as not applied. They are applied again.",
+		Dies: tested("kv", "TestEffectsAndAppliedRecordAreNeverApart", "FAIL"),
+	},
+	{
+		Name: "outcome-depends-on-the-batch", Rule: "apply.deterministic",
+		File: "kv/apply.go",
+		Old:  `	if revision, ok := s.batch.touched[string(key)]; ok {`,
+		New:  `	if revision, ok := s.batch.touched[string(key)]; ok && false {`,
+		Why:  "A compare-and-set sees what was there before the batch. How entries are put into batches differs from server to server, and so do the states.",
+		Dies: tested("kv", "TestStateDependsOnTheEntriesAndNotOnTheirBatches", "FAIL"),
+	},
+}
