@@ -28,6 +28,7 @@ type Checker struct {
 	overlaps map[[2]string]bool
 
 	host *host // at work, while a core is
+	key  []byte
 
 	// alike, if set, is told of a server that was made and has the same encoding as
 	// one that is known: a test looks whether they really are the same.
@@ -55,36 +56,36 @@ type (
 	historyRef uint32
 )
 
-// table gives numbers to things that are equal if their encodings are, and keeps a
-// hash of each under all renamings.
+// table gives numbers to things that are equal if their keys are, and keeps a hash of
+// each under all renamings.
 type table[T any] struct {
 	refs   map[string]uint32
 	things []T
 	hashes [][]uint64
-	buf    []byte
 }
 
-// add returns the number of a thing, which is new if nothing with its encoding was
-// added before.
-func (t *table[T]) add(thing T, renamings []renaming, encode func(buf []byte, rename raft.Renaming) []byte) (ref uint32, isNew bool) {
-	t.buf = encode(t.buf[:0], renamings[0].of)
-	if ref, known := t.refs[string(t.buf)]; known {
-		return ref, false
-	}
+// find returns the number of the thing with that key, if there is one.
+func (t *table[T]) find(key []byte) (ref uint32, known bool) {
+	ref, known = t.refs[string(key)]
+	return ref, known
+}
+
+// add gives a number to a thing that is new.
+func (t *table[T]) add(key []byte, thing T, renamings []renaming, encode func(buf []byte, rename raft.Renaming) []byte) uint32 {
 	if t.refs == nil {
 		t.refs = map[string]uint32{}
 	}
-	ref = uint32(len(t.things))
-	t.refs[string(t.buf)] = ref
+	ref := uint32(len(t.things))
+	t.refs[string(key)] = ref
 	t.things = append(t.things, thing)
 	hashes := make([]uint64, len(renamings))
-	hashes[0] = hashOf(t.buf)
-	for i, r := range renamings[1:] {
-		t.buf = encode(t.buf[:0], r.of)
-		hashes[i+1] = hashOf(t.buf)
+	var buf []byte
+	for i, r := range renamings {
+		buf = encode(buf[:0], r.of)
+		hashes[i] = hashOf(buf)
 	}
 	t.hashes = append(t.hashes, hashes)
-	return ref, true
+	return ref
 }
 
 // view is what is worth knowing about a server without looking at its core.
@@ -200,13 +201,15 @@ func (c *Checker) act(h *host, a Action) (possible bool) {
 }
 
 func (c *Checker) addServer(s *server) serverRef {
-	ref, isNew := c.servers.add(s, c.renamings, s.encode)
-	if isNew {
-		c.views = append(c.views, viewOf(s))
-	} else if c.alike != nil {
-		c.alike(serverRef(ref), s)
+	c.key = s.encode(c.key[:0], c.renamings[0].of)
+	if ref, known := c.servers.find(c.key); known {
+		if c.alike != nil {
+			c.alike(serverRef(ref), s)
+		}
+		return serverRef(ref)
 	}
-	return serverRef(ref)
+	c.views = append(c.views, viewOf(s))
+	return serverRef(c.servers.add(c.key, s, c.renamings, s.encode))
 }
 
 func viewOf(s *server) view {
@@ -225,8 +228,19 @@ func viewOf(s *server) view {
 }
 
 func (c *Checker) addMessage(m message) messageRef {
-	ref, _ := c.messages.add(m, c.renamings, m.encode)
-	return messageRef(ref)
+	c.key = m.encode(c.key[:0], c.renamings[0].of)
+	if ref, known := c.messages.find(c.key); known {
+		return messageRef(ref)
+	}
+	return messageRef(c.messages.add(c.key, m, c.renamings, m.encode))
+}
+
+func (c *Checker) addHistory(y *history) historyRef {
+	c.key = y.key(c.key[:0])
+	if ref, known := c.histories.find(c.key); known {
+		return historyRef(ref)
+	}
+	return historyRef(c.histories.add(c.key, y, c.renamings, y.encode))
 }
 
 // founders returns the servers as they are before anything happens.

@@ -29,10 +29,13 @@ func (x *step) isDead(m messageRef) bool {
 }
 
 func (c *Checker) isDead(m messageRef, to, from serverRef) bool {
+	if !c.isUseless(m, to) {
+		return false // nearly always, and quickly
+	}
 	key := deadKey{m, to, from}
 	dead, known := c.dead[key]
 	if !known {
-		dead = c.isUseless(m, to) && c.triedInVain(m, to, from)
+		dead = c.triedInVain(m, to, from)
 		c.dead[key] = dead
 	}
 	return dead

@@ -65,6 +65,25 @@ func (y *history) encode(buf []byte, rename raft.Renaming) []byte {
 	return buf
 }
 
+// key is short for what encode writes without a renaming: the hash of the log up to an
+// entry stands for the entry.
+func (y *history) key(buf []byte) []byte {
+	for _, list := range [][]leaderOf{y.leaders, y.votes} {
+		buf = putNumbers(buf, uint64(len(list)))
+		for _, l := range list {
+			buf = putNumbers(buf, uint64(l.term), uint64(l.node), uint64(l.voter))
+		}
+	}
+	buf = putNumbers(buf, uint64(len(y.commits)))
+	for _, r := range y.commits {
+		buf = putNumbers(buf, r.chain, uint64(r.leader))
+	}
+	for _, r := range y.reads {
+		buf = putNumbers(buf, r.id, uint64(r.from), uint64(r.floor))
+	}
+	return buf
+}
+
 func compareLeaders(a, b leaderOf) int {
 	return int(a.term)*1000 + int(a.voter) - int(b.term)*1000 - int(b.voter)
 }

@@ -33,9 +33,6 @@ type Scope struct {
 	Writes int
 	// Window is how many messages with entries may be on the way to a follower.
 	Window int
-	// Network is how many messages may be on the way at a time: what is sent beyond
-	// that is lost. With 0 there is no limit.
-	Network int
 
 	// PreVotes sends the messages of a PreVote like all others. Without it an
 	// election timeout asks the others at once, and comes to nothing if there is no
@@ -81,9 +78,13 @@ const (
 	Remove
 	// Add adds a stranger as a learner.
 	Add
+	// RemoveOthers removes everybody else.
+	RemoveOthers
 )
 
-func (c Change) String() string { return [...]string{"promote", "demote", "remove", "add"}[c] }
+func (c Change) String() string {
+	return [...]string{"promote", "demote", "remove", "add", "remove all but"}[c]
+}
 
 // change returns what is asked of a leader whose configuration is given, or false if
 // that makes no sense.
@@ -96,6 +97,14 @@ func (c Change) change(configuration raft.Configuration, id raft.NodeID) (raft.C
 		return raft.Change{Set: []raft.Member{{ID: id}}}, m.Votes
 	case Remove:
 		return raft.Change{Remove: []raft.NodeID{id}}, member
+	case RemoveOthers:
+		var others []raft.NodeID
+		for _, other := range configuration.Members {
+			if other.ID != id {
+				others = append(others, other.ID)
+			}
+		}
+		return raft.Change{Remove: others}, member
 	default:
 		return raft.Change{Set: []raft.Member{{ID: id}}}, !member
 	}

@@ -62,8 +62,7 @@ func newSearch(c *Checker) (*search, error) {
 		return nil, err
 	}
 	copy(s.w.servers[:], refs)
-	ref, _ := c.histories.add(&history{}, c.renamings, (&history{}).encode)
-	s.w.history = historyRef(ref)
+	s.w.history = c.addHistory(&history{})
 	s.visited.add(c.fingerprint(&s.w))
 	s.parents, s.taken = append(s.parents, 0), append(s.taken, 0)
 	s.next = s.w.pack(s.next, c.scope.servers())

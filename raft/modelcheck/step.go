@@ -148,8 +148,7 @@ func (x *step) finish() {
 	}
 	x.forget()
 	if !x.shared {
-		ref, _ := x.c.histories.add(x.history, x.c.renamings, x.history.encode)
-		x.next.history = historyRef(ref)
+		x.next.history = x.c.addHistory(x.history)
 	}
 }
 
