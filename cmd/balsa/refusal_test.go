@@ -80,7 +80,19 @@ func TestStateWithoutItsLogIsRefused(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(n.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
+	wantRefused(t, n.serve(), "log.witness", "knows of a log, which is gone", "wipe the node's data directory")
+	if err := os.Remove(filepath.Join(n.dir, "log.witness")); err != nil {
+		t.Fatal(err)
+	}
 	wantRefused(t, n.serve(), "--data-dir", "holds the state of a cluster member, but its log", "is empty or gone")
+}
+
+func TestLogWithoutItsWitnessIsRefused(t *testing.T) {
+	n := stoppedNode(t)
+	if err := os.Remove(filepath.Join(n.dir, "log.witness")); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, n.serve(), "log.witness", "is missing", "balsa recover")
 }
 
 func TestDamagedLogIsRefused(t *testing.T) {

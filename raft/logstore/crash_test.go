@@ -83,7 +83,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 	h.save(raft.Write{HardState: raft.FoundingHardState(), Entries: []raft.Entry{first}})
 	r.step(func(s *Store) error { return s.Found(clusterA, raft.FoundingHardState(), []raft.Entry{first}) })
 	r.steps[len(r.steps)-1].attests = true
-	for i := range 20 {
+	for i := range 17 {
 		r.saveStep(i)
 		if i%4 == 2 {
 			id := h.compaction()

@@ -235,7 +235,7 @@ func (s *Store) othersVote() (bool, error) {
 	}
 	self := s.Identity()
 	for _, m := range latest.Configuration.Members {
-		if m.Votes && m.ID != self.NodeID {
+		if (m.Votes || m.VotedBefore) && m.ID != self.NodeID {
 			return true, nil
 		}
 	}

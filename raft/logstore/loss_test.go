@@ -201,9 +201,9 @@ func everyNth() int {
 	case *everyByte:
 		return 1
 	case testing.Short() || raceDetector():
-		return 53
+		return 71
 	}
-	return 11
+	return 23
 }
 
 // The newest write-ahead log is where Pebble takes damage for the end that a crash

@@ -13,7 +13,7 @@ import (
 func (n *Node) tracer() func(raft.Event) {
 	logger := n.cfg.Logger
 	ctx := context.Background()
-	if !logger.Enabled(ctx, slog.LevelInfo) {
+	if !logger.Enabled(ctx, slog.LevelWarn) {
 		return nil
 	}
 	debug := logger.Enabled(ctx, slog.LevelDebug)
