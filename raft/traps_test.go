@@ -222,6 +222,16 @@ func TestTruncationTakesTheConfigurationBack(t *testing.T) {
 	if got := len(s.Status().Configuration.Voters()); got != 3 {
 		t.Errorf("%d voters after the configuration was removed from the log, want 3", got)
 	}
+	// And two of three elect: becomeLeaderOf would be satisfied with more.
+	for s.Role() != PreCandidate {
+		s.Tick()
+	}
+	s.do()
+	s.receive(2, 4, &RequestVoteReply{PreVote: true, Granted: true})
+	s.receive(2, 4, &RequestVoteReply{Granted: true})
+	if s.Role() != Leader {
+		t.Errorf("is %s with the vote of one other, of three", s.Role())
+	}
 }
 
 // Two configurations that are not committed, and only the second is removed: it
@@ -409,7 +419,7 @@ func TestALateRejectionDoesNotInterruptReplication(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.do() // entry 3 is on the way
-	s.receive(2, 2, &AppendEntriesReply{RejectedPrev: 1, Hint: EntryID{0, 0}})
+	s.receive(2, 2, &AppendEntriesReply{RejectedPrev: 1, Hint: EntryID{0, 0}, Round: 1})
 	if p := s.peers[2]; p.state != replicating || p.next != 4 {
 		t.Errorf("state %s, next %d after a rejection from before the logs matched; want replicate, 4", p.state, p.next)
 	}
