@@ -222,7 +222,7 @@ func TestTruncationTakesTheConfigurationBack(t *testing.T) {
 	if got := len(s.Status().Configuration.Voters()); got != 3 {
 		t.Errorf("%d voters after the configuration was removed from the log, want 3", got)
 	}
-	// And two of three elect: becomeLeaderOf would be satisfied with more.
+	// So two of them elect, as they did before.
 	for s.Role() != PreCandidate {
 		s.Tick()
 	}
