@@ -222,6 +222,16 @@ func TestTruncationTakesTheConfigurationBack(t *testing.T) {
 	if got := len(s.Status().Configuration.Voters()); got != 3 {
 		t.Errorf("%d voters after the configuration was removed from the log, want 3", got)
 	}
+	// So two of them elect, as they did before.
+	for s.Role() != PreCandidate {
+		s.Tick()
+	}
+	s.do()
+	s.receive(2, 4, &RequestVoteReply{PreVote: true, Granted: true})
+	s.receive(2, 4, &RequestVoteReply{Granted: true})
+	if s.Role() != Leader {
+		t.Errorf("is %s with the vote of one other, of three", s.Role())
+	}
 }
 
 // Two configurations that are not committed, and only the second is removed: it
