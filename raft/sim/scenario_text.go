@@ -45,6 +45,7 @@ const (
 type form struct {
 	who    who
 	fields []field
+	help   string
 }
 
 // field is a number of an action.
@@ -71,6 +72,8 @@ var (
 	fieldFor    = timeField("for", func(a *Action) *Time { return &a.Length })
 	fieldClient = numberField("client", func(a *Action) *int { return &a.Client })
 	fieldKey    = numberField("key", func(a *Action) *int { return &a.Key })
+
+	fieldPadding = numberField("padding", func(a *Action) *int { return &a.Padding })
 )
 
 func fieldCount(name string) field {
@@ -84,30 +87,36 @@ func fieldPeer(name string) field {
 }
 
 var forms = map[Verb]form{
-	Crash: {who: aNode}, Start: {who: aNode}, Wipe: {who: aNode},
-	Pause: {aNode, []field{fieldFor, fieldCount("ticks")}},
-	Full:  {aNode, []field{fieldFor}},
-	Cut:   {who: nobody}, Heal: {who: nobody},
-	Clog:    {aLink, []field{fieldFor}},
-	Compact: {aNode, []field{fieldCount("keep")}},
-	Forget:  {aNode, []field{fieldCount("entries")}},
-	BackUp:  {who: aNode}, Restore: {who: aNode}, RestoreAll: {who: aNode},
-	Damage:     {aNode, []field{fieldCount("back")}},
-	CompactAll: {who: aNode}, Spare: {who: aLink},
-	Change:   {who: aNode},
-	Transfer: {aNode, []field{fieldPeer("to")}},
-	Hint:     {aNode, []field{fieldPeer("lost")}},
-	Write: {aNode, []field{fieldClient, fieldKey,
-		numberField("padding", func(a *Action) *int { return &a.Padding })}},
-	Read:      {aNode, []field{fieldClient, fieldKey}},
-	LeaseRead: {aNode, []field{fieldClient, fieldKey}},
-	Timeout:   {who: aNode},
-	Ticks:     {aNode, []field{fieldCount("times")}},
-	Deliver:   {aLink, []field{fieldCount("skip")}},
-	Copy:      {aLink, []field{fieldCount("skip")}},
-	Lose:      {aLink, []field{fieldCount("skip")}},
-	LoseAll:   {who: nobody}, Written: {who: aNode},
-	Next: {},
+	Crash:      {aNode, nil, "the process ends; `survive` says how many unfinished writes are on disk"},
+	Start:      {aNode, nil, "a process that has ended starts again"},
+	Wipe:       {aNode, nil, "the server loses its disk, unless the cluster cannot do without"},
+	Pause:      {aNode, []field{fieldFor, fieldCount("ticks")}, "the process stops, and has some ticks at once when it goes on"},
+	Full:       {aNode, []field{fieldFor}, "there is no room on the disk"},
+	Cut:        {nobody, nil, "these links are cut, and no others"},
+	Heal:       {nobody, nil, "all links work"},
+	Clog:       {aLink, []field{fieldFor}, "the link holds back what is sent over it"},
+	Compact:    {aNode, []field{fieldCount("keep")}, "the log is cut, except for so many entries before what the state machine has on disk"},
+	CompactAll: {aNode, nil, "the log is cut as far as it may be"},
+	Spare:      {aLink, nil, "a leader sends a snapshot that nobody wants"},
+	Forget:     {aNode, []field{fieldCount("entries")}, "the process ends, and its disk loses so many entries that were durable, unless nobody else has them"},
+	BackUp:     {aNode, nil, "a copy of the directory is made"},
+	Restore:    {aNode, nil, "the process ends, and the log of the copy takes the place of the log"},
+	RestoreAll: {aNode, nil, "the process ends, and the copy takes the place of everything, where the others can do without what that forgets"},
+	Damage:     {aNode, []field{fieldCount("back")}, "an entry changes on the disk: the last one (1), the one before it (2), and so on"},
+	Change:     {aNode, nil, "an operator asks for a change of members: `set=n4,n5:voter,n2#1 remove=n3 basis=7`"},
+	Transfer:   {aNode, []field{fieldPeer("to")}, "an operator asks for a transfer of leadership"},
+	Hint:       {aNode, []field{fieldPeer("lost")}, "the server is told that a connection is lost"},
+	Write:      {aNode, []field{fieldClient, fieldKey, fieldPadding}, "a client writes"},
+	Read:       {aNode, []field{fieldClient, fieldKey}, "a client reads"},
+	LeaseRead:  {aNode, []field{fieldClient, fieldKey}, "a client reads, and a lease will do"},
+	Timeout:    {aNode, nil, "the server stands for election, if it would on its own"},
+	Ticks:      {aNode, []field{fieldCount("times")}, "the clock ticks"},
+	Deliver:    {aLink, []field{fieldCount("skip")}, "the oldest message of a kind that waits on the link arrives, after others that are skipped"},
+	Copy:       {aLink, []field{fieldCount("skip")}, "the same, and it goes on waiting"},
+	Lose:       {aLink, []field{fieldCount("skip")}, "the same message is lost"},
+	LoseAll:    {nobody, nil, "all messages that wait are lost"},
+	Written:    {aNode, nil, "the oldest write is durable"},
+	Next:       {nobody, nil, "a departure: see below"},
 }
 
 // numbered is a number of a scenario's first lines.
