@@ -275,7 +275,10 @@ func (f *faultList) Set(text string) error {
 	return err
 }
 
-func isViolation(err error) bool {
-	_, ok := errors.AsType[*sim.Violation](err)
-	return ok
+// violatedRule names what a run has violated, if it has.
+func violatedRule(err error) string {
+	if v, ok := errors.AsType[*sim.Violation](err); ok {
+		return v.Rule
+	}
+	return ""
 }

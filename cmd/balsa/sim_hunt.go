@@ -33,6 +33,7 @@ type hunt struct {
 	done    int    // seeds
 	total   sim.Statistics
 	failed  *sim.Options // the first that violated something
+	rule    string       // and what
 	failure error        // of a run that could not be made
 }
 
@@ -75,10 +76,10 @@ func (h *hunt) work(ctx context.Context, stop context.CancelFunc) {
 		h.total.Add(result.Statistics)
 		switch {
 		case err == nil:
-		case isViolation(err) && h.failed == nil:
-			h.failed = &o
+		case violatedRule(err) != "" && h.failed == nil:
+			h.failed, h.rule = &o, violatedRule(err)
 			stop()
-		case !isViolation(err):
+		case violatedRule(err) == "":
 			h.failure = err
 			stop()
 		}
@@ -93,15 +94,20 @@ func (h *hunt) report() error {
 	if h.failed == nil {
 		return s.print(simReport{Verdict: verdictClean, Hunt: summary, statistics: h.total})
 	}
-	scenario, result, err := sim.Record(*h.failed)
+	if s.output == outputText {
+		fmt.Fprintf(s.cmd.ErrOrStderr(), "seed %d violates something; looking for the actions that matter\n", h.failed.Seed)
+	}
+	simple := sim.Simplify(*h.failed, h.rule, s.stopped())
+	scenario, result, err := sim.Record(simple)
 	s.shrink = true
 	if s.record == "" {
 		s.record = fmt.Sprintf("balsa-sim-%d.txt", h.failed.Seed)
 	}
-	if s.output == outputText {
-		fmt.Fprintf(s.cmd.ErrOrStderr(), "seed %d violates something; looking for the actions that matter\n", h.failed.Seed)
+	report := simReport{Seed: &simple.Seed, Replay: simple.Repeat(), Hunt: summary, statistics: h.total}
+	if simple.Repeat() != h.failed.Repeat() {
+		report.Found = h.failed.Repeat()
 	}
-	return s.finish(simReport{Seed: &h.failed.Seed, Replay: h.failed.Repeat(), Hunt: summary, statistics: h.total}, result, &scenario, err)
+	return s.finish(report, result, &scenario, err)
 }
 
 // progressEvery is how often a terminal is told how a hunt goes.

@@ -25,8 +25,10 @@ type simReport struct {
 	Hash     string `json:"hash,omitempty"`
 	Ending   string `json:"ending,omitempty"`
 	Expected string `json:"expected_ending,omitempty"`
-	// Replay is the command that shows the run.
+	// Replay is the command that shows the run. Found is the one for the run that a
+	// hunt has found first, if that was not as simple.
 	Replay string `json:"replay,omitempty"`
+	Found  string `json:"found,omitempty"`
 	// Recorded is the file of the scenario. If it was shrunk, Actions and
 	// ShrunkFrom say how many actions it has and had.
 	Recorded   string         `json:"recorded,omitempty"`
@@ -118,6 +120,9 @@ func (s *simSettings) text(r simReport) string {
 	}
 	if r.Verdict != verdictClean {
 		fmt.Fprintf(&b, "to see the whole run:   %s\n", r.Replay)
+	}
+	if r.Found != "" {
+		fmt.Fprintf(&b, "it was found in:        %s\n", r.Found)
 	}
 	return b.String()
 }

@@ -96,7 +96,7 @@ const (
 
 	// In a world that is moved by hand:
 	Ticks   Verb = "tick"     // a clock, Count times
-	Deliver Verb = "deliver"  // the oldest message of a kind that waits on a link
+	Deliver Verb = "deliver"  // the oldest message of a kind that waits on a link, after Count others
 	Copy    Verb = "copy"     // the same, and keep it
 	Lose    Verb = "lose"     // the same message, without delivering it
 	LoseAll Verb = "lose-all" // messages that wait

@@ -14,8 +14,11 @@
 //
 //	queue.go           virtual time, and what happens next; random numbers
 //	options.go         what a run can be told
+//	kinds.go           the kinds of faults, by name
 //	swarm.go           what the seed decides otherwise
 //	world.go           a run
+//	actions.go         what can be done to a cluster from outside
+//	points.go          what in it is left to chance, and how a run is recorded
 //	recovery.go        the end of a run: it must come back to life
 //	hardship.go        what may remain broken then, and when it must recover at all
 //	healthy.go         what a cluster that has recovered must be able to do
@@ -31,6 +34,7 @@
 //	compaction.go      the log is cut below what the state machine has on disk
 //	snapshots.go       how a snapshot travels
 //	install.go         how it is received, and takes the place of a state
+//	forgetting.go      disks that lose what was durable
 //
 // What happens to it:
 //
@@ -56,6 +60,13 @@
 //	reads.go           what a read must see, and when a lease may answer it
 //	trace.go           what happened, as text
 //	result.go          statistics, and the error that tells how to run it again
+//
+// Runs that need no seed:
+//
+//	scenario.go        a run as data: recorded, checked, replayed
+//	scenario_text.go   and as text
+//	scenario_parse.go  how that is read
+//	shrink.go          how a long one becomes short
 //
 // # What is checked
 //
@@ -84,6 +95,8 @@
 //     leader is elected.
 //   - Nobody is ordered to take over who lacks a part of the log, and nobody takes
 //     over by an order that was not given.
+//   - Who has lost a part of its log does not stand for election before it has it
+//     again, and the witness knows.
 //   - The core's own invariants.
 //
 // At the end all faults stop, except that some servers may remain down, deaf or
@@ -96,9 +109,30 @@
 // A test fails if any of this was never put to the test: Statistics counts how
 // often each interesting thing has happened.
 //
+// # Scenarios
+//
+// Every run is a plain world, in which everything takes its usual time and nothing
+// goes wrong, with a list of what is done to it (a crash, a partition, a client's
+// request) and of where it departs from the usual (this message is lost, that write
+// takes three ticks). A random run thinks the list up on the way, and can write it
+// down; a scenario has it from the start. So a run that was found once can be kept,
+// whatever becomes of the random generator, and shortened by leaving parts out.
+// Those in testdata/scenarios say in their last lines how they end.
+//
+// # Disks that forget
+//
+// A disk may lose the end of its log, find an entry damaged, or be replaced by an
+// older copy, while its server is down. What was lost goes on counting for votes
+// and commitment, because the server must vote as if it still had it; that it does,
+// and that the witness beside the log knows, is checked. An old copy of the whole
+// directory, witness included, is put back only where the others can do without
+// what it has forgotten: no protocol survives more.
+//
 // # How to run it
 //
 //	go test ./raft/sim                                 some fixed seeds
 //	go test ./raft/sim -run TestSeeds -fresh -seeds=5000    other ones
 //	go test ./raft/sim -run 'TestSeed$' -seed=17 -v    one, with its whole trace
+//	go test ./raft/sim -run Browser -browser           the same runs under js/wasm
+//	balsa sim --help                                   all of it from the command line
 package sim

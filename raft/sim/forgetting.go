@@ -22,6 +22,8 @@ type pledge struct {
 	log storedLog
 	// last is how up-to-date it was, according to its witness.
 	last raft.EntryID
+	// since is the step of the simulation at which the pledge was made.
+	since int
 }
 
 // forgets reports whether a disk can lose something now, and stops the process if
@@ -169,7 +171,7 @@ func (o *oracle) pledged(n *node, log storedLog) {
 	if i := witness.Index; i >= log.start.Index && i <= log.last() && log.id(i) == witness {
 		log = log.upTo(i)
 	}
-	o.pledges[n.instance] = append(o.pledges[n.instance], pledge{log, witness})
+	o.pledges[n.instance] = append(o.pledges[n.instance], pledge{log, witness, o.w.stats.Steps})
 }
 
 // pledgedTo reports whether a disk holds a log up to an index, or has lost it and
@@ -220,8 +222,8 @@ func (o *oracle) electable(nodes []*node, c raft.Configuration) bool {
 	})
 }
 
-// witnessed checks the witness after a write, and ends the pledges that are
-// redeemed: those of logs that are no more up-to-date than the one on the disk.
+// witnessed checks the witness on a disk after a write, and ends the pledges that
+// are redeemed: those of logs that are no more up-to-date than the one on the disk.
 func (o *oracle) witnessed(n *node) {
 	last, witness := n.disk.log.lastID(), n.disk.witness
 	if older(witness, last) {
@@ -230,19 +232,56 @@ func (o *oracle) witnessed(n *node) {
 	if once, known := o.believed[n.instance]; known && !older(last, once.lastID()) {
 		delete(o.believed, n.instance)
 	}
-	pledges := o.pledges[n.instance]
-	if len(pledges) == 0 {
-		return
-	}
-	pledges = slices.DeleteFunc(pledges, func(p pledge) bool { return !older(last, p.last) })
-	for _, p := range pledges {
-		if older(witness, p.last) {
-			o.violated("Witness", "the witness of %s says %s, it has lost a log that ended with %s", n.id, witness, p.last)
+	if len(o.pledges[n.instance]) > 0 {
+		if o.keepPledges(n, func(p pledge) bool { return older(last, p.last) }); len(o.pledges[n.instance]) == 0 {
+			o.w.stats.Forgetting.Recovered++
 		}
 	}
+}
+
+// toldOfLoss takes note of a leader's word: the server has acknowledged an entry in
+// this term that it does not have. From now on it has to behave accordingly.
+func (o *oracle) toldOfLoss(n *node, term raft.Term, match raft.EntryID) {
+	log := &n.view.log
+	if match.Index <= log.start.Index || term < n.core.Term() || match.Index <= log.last() && log.id(match.Index) == match {
+		return
+	}
+	o.w.stats.Forgetting.Told++
+	o.pledges[n.instance] = append(o.pledges[n.instance], pledge{o.believed[n.instance], match, o.w.stats.Steps})
+}
+
+// forgetsWord ends the pledges to leaders that a crash came in between of, before
+// the witness knew. Nobody was answered by then.
+func (o *oracle) forgetsWord(n *node) {
+	if len(o.pledges[n.instance]) > 0 {
+		o.keepPledges(n, func(p pledge) bool { return !older(n.disk.witness, p.last) })
+	}
+}
+
+// keepPledges ends the other pledges of a node.
+func (o *oracle) keepPledges(n *node, keep func(pledge) bool) {
+	pledges := slices.DeleteFunc(o.pledges[n.instance], func(p pledge) bool { return !keep(p) })
 	if o.pledges[n.instance] = pledges; len(pledges) == 0 {
 		delete(o.pledges, n.instance)
-		o.w.stats.Forgetting.Recovered++
+	}
+}
+
+// admitsLoss checks that the witness knows what a server tells its leader.
+func (o *oracle) admitsLoss(n *node, m raft.Message) {
+	for _, p := range o.pledges[n.instance] {
+		if older(n.disk.witness, p.last) {
+			o.violated("Witness", "%s sends %s, its witness says %s; it has lost a log that ended with %s", n.id, m, n.disk.witness, p.last)
+		}
+	}
+}
+
+// witnesses checks what a core says that the witness must say.
+func (o *oracle) witnesses(n *node, w *raft.Write) {
+	last := n.view.log.lastID()
+	for _, p := range o.pledges[n.instance] {
+		if older(last, p.last) && older(w.Witness, p.last) {
+			o.violated("Witness", "%s has the witness say %s; it has lost a log that ended with %s", n.id, w.Witness, p.last)
+		}
 	}
 }
 
@@ -251,7 +290,7 @@ func (o *oracle) witnessed(n *node) {
 func (o *oracle) stillPledged(n *node, does string) {
 	last := n.view.log.lastID()
 	for _, p := range o.pledges[n.instance] {
-		if older(last, p.last) {
+		if p.since < o.w.stats.Steps && older(last, p.last) {
 			o.violated("Recovery", "%s %s with a log that ends with %s; it has lost one that ended with %s", n.id, does, last, p.last)
 		}
 	}

@@ -1,6 +1,10 @@
 package sim
 
-import "testing"
+import (
+	"testing"
+
+	"balsa/raft"
+)
 
 // losesOne makes the follower's disk lose its last entry.
 func (s scene) losesOne() {
@@ -16,11 +20,17 @@ func TestTheOracleSeesWhenALossIsCoveredUp(t *testing.T) {
 		}},
 		{"the witness forgets what was lost", "Witness", func(s scene) {
 			s.losesOne()
-			s.follower.disk.witness = s.follower.disk.log.lastID()
-			s.oracle.witnessed(s.follower)
+			s.follower.view.log = s.follower.disk.log.clone()
+			s.oracle.witnesses(s.follower, &raft.Write{Witness: s.follower.disk.log.lastID()})
+		}},
+		{"a leader's word that is ignored", "Witness", func(s scene) {
+			last := s.follower.view.log.lastID()
+			s.oracle.toldOfLoss(s.follower, s.term(), raft.EntryID{Term: last.Term, Index: last.Index + 1})
+			s.oracle.witnesses(s.follower, &raft.Write{Witness: last})
 		}},
 		{"a candidate that has lost something", "Recovery", func(s scene) {
 			s.losesOne()
+			s.stats.Steps++
 			s.follower.view.log = s.follower.disk.log.clone()
 			s.oracle.stillPledged(s.follower, "stands for election")
 		}},

@@ -26,7 +26,9 @@ func (n *node) carryOut(out raft.Output) {
 	n.cutLog()
 	n.answered(out.Reads)
 	for _, load := range out.Load {
-		n.load(load)
+		if n.load(load); !n.up {
+			return // what it wanted to read is damaged
+		}
 	}
 	if out.Apply.First != 0 {
 		n.apply(out.Apply)

@@ -22,6 +22,7 @@ func (o *oracle) handedOut(n *node, w *raft.Write) {
 		o.violated("Durability", "%s: the write %s does not continue the log, which ends with %s: %v", n.id, w, v.log.lastID(), err)
 		return
 	}
+	o.witnesses(n, w)
 	for _, e := range w.Entries {
 		chain := v.log.at(e.Index).chain
 		known, seen := o.chains[e.ID()]

@@ -99,11 +99,16 @@ func (net *network) carry(from, to *node, kind messageKind, arrives func()) {
 	}
 }
 
-// handle does something by hand with the oldest message of a kind that waits on a
-// link.
+// handle does something by hand with a message of a kind that waits on a link, the
+// oldest one unless some are to be passed over.
 func (net *network) handle(a Action) {
+	older := 0
 	i := slices.IndexFunc(net.waiting, func(m waitingMessage) bool {
-		return m.kind == a.Kind && m.from.id == a.Node && m.to.id == a.Peer
+		if m.kind != a.Kind || m.from.id != a.Node || m.to.id != a.Peer {
+			return false
+		}
+		older++
+		return older > a.Count
 	})
 	if i < 0 {
 		return

@@ -113,6 +113,7 @@ func (n *node) start() {
 	cfg.Random = n.draw
 	cfg.Trace = n.trace
 	n.view = newView(n)
+	n.w.oracle.forgetsWord(n)
 	log := n.disk.log.state()
 	log.Witness = n.disk.witness
 	var err error

@@ -181,10 +181,12 @@ func (o *oracle) sawDurable(n *node, i raft.Index) {
 	}
 }
 
-// received takes note of what a leader hears.
+// received takes note of what a core hears.
 func (o *oracle) received(n *node, m raft.Message) {
 	v := &n.view
 	switch body := m.Body.(type) {
+	case *raft.AppendEntries:
+		o.toldOfLoss(n, m.Term, body.Match)
 	case *raft.AppendEntriesReply:
 		v.replies = true
 		if v.leads == m.Term {

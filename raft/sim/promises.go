@@ -40,6 +40,9 @@ func (o *oracle) sent(n *node, m raft.Message) {
 		if last := n.survives().log.last(); body.Success && !movedOn && last < body.MatchIndex {
 			o.violated("Durability", "%s sends %s, its disk ends at %d", n.id, m, last)
 		}
+		if body.Lost && !movedOn {
+			o.admitsLoss(n, m)
+		}
 		if body.Round > o.rounds[m.Term] {
 			o.violated("Confirmation", "%s sends %s, but the newest round of term %d is %d", n.id, m, m.Term, o.rounds[m.Term])
 		}

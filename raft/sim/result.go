@@ -88,8 +88,11 @@ type SnapshotStatistics struct {
 // Restored are the times that an entry was damaged and that an old copy of a log was
 // put back, Losses those when something was lost by that, or just so, RestoredAll
 // those when nothing on the disk told of the loss. Noticed are the times that a core
-// noticed, Recovered those when it had everything again.
-type ForgettingStatistics struct{ Damaged, Restored, RestoredAll, Losses, Noticed, Recovered int }
+// noticed, Told those when it was a leader who knew, Recovered those when it had
+// everything again.
+type ForgettingStatistics struct {
+	Damaged, Restored, RestoredAll, Losses, Noticed, Told, Recovered int
+}
 
 // MemberStatistics counts changes of members.
 type MemberStatistics struct {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"balsa/raft"
@@ -34,6 +35,65 @@ func Shrink(s Scenario, replays int, stop func() bool) (Scenario, error) {
 	}
 	return k.best, nil
 }
+
+// Simplify looks for a random run that violates the same rule with fewer kinds of
+// faults, fewer nodes and fewer ticks. For each that might be left out it tries the
+// seed and some that follow it. A run of that sort shrinks better than one in which
+// everything happens. It returns the options that it was given if it finds none,
+// or stop returns true before it does.
+func Simplify(o Options, rule string, stop func() bool) Options {
+	violates := func(o Options) (Options, bool) {
+		for range simplifySeeds {
+			if stop() {
+				break
+			}
+			_, err := Run(o)
+			if v, ok := errors.AsType[*Violation](err); ok && v.Rule == rule {
+				return o, true
+			}
+			o.Seed++
+		}
+		return o, false
+	}
+	if o.Faults != nil {
+		return o
+	}
+	for _, name := range KindNames() {
+		without := o
+		without.Kinds = maps.Clone(o.Kinds)
+		if without.Kinds == nil {
+			without.Kinds = map[string]bool{}
+		}
+		if on, known := without.Kinds[name]; known && !on {
+			continue
+		}
+		without.Kinds[name] = false
+		if found, ok := violates(without); ok {
+			o = found
+		}
+	}
+	for _, nodes := range []int{1, 2, 3} {
+		fewer := o
+		if fewer.Nodes = nodes; o.Nodes == 0 || nodes < o.Nodes {
+			if found, ok := violates(fewer); ok {
+				o = found
+				break
+			}
+		}
+	}
+	for _, ticks := range []int{150, 400} {
+		shorter := o
+		if shorter.Ticks = ticks; o.Ticks == 0 || ticks < o.Ticks {
+			if found, ok := violates(shorter); ok {
+				return found
+			}
+		}
+	}
+	return o
+}
+
+// simplifySeeds is how many seeds are tried for each simplification.
+const simplifySeeds = 12
 
 // shrinker is a search for a short scenario.
 type shrinker struct {
