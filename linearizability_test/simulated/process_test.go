@@ -246,6 +246,10 @@ func (m machineOf) Install(sink node.SnapshotSink) error {
 	}
 	m.p.w.seen.snapshots.Add(1)
 	m.p.checkState()
+	if !m.p.w.healing.Load() && m.p.w.below(4) == 0 {
+		// The state is the snapshot's, and the log does not know it yet.
+		m.p.trapCrash("data/log", m.p.w.below(2), m.p.w.unsynced())
+	}
 	return nil
 }
 
