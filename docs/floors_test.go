@@ -20,6 +20,7 @@ var floors = map[string]struct{ ours, others []string }{
 	"balsa/raft/node":           {ours: []string{"balsa/raft"}},
 	"balsa/raft/logstore":       {ours: []string{"balsa/raft", "balsa/raft/node"}, others: []string{"github.com/cockroachdb/pebble/v2"}},
 	"balsa/raft/sim":            {ours: []string{"balsa/raft"}},
+	"balsa/raft/modelcheck":     {ours: []string{"balsa/raft"}},
 	"balsa/raft/mutants":        {},
 	"balsa/raft/mutants/trial":  {ours: []string{"balsa/raft", "balsa/raft/sim"}},
 	"balsa/raft/mutants/matrix": {ours: []string{"balsa/raft/mutants"}},

@@ -103,7 +103,7 @@ func (h *host) do(a Action) bool {
 	case StepDown:
 		return h.stepDown()
 	case Heartbeat:
-		core.Tick()
+		h.tick()
 	case Propose:
 		if _, err := core.Propose(command(a.Argument)); err != nil {
 			return false
@@ -125,9 +125,20 @@ func (h *host) do(a Action) bool {
 	case FinishWrite:
 		h.finishWrite()
 	case Crash:
+		h.moves = append(h.moves, move{kind: moveCrash})
 		h.restart()
 	}
 	return true
+}
+
+// tick lets one tick pass.
+func (h *host) tick() {
+	if n := len(h.moves); n > 0 && h.moves[n-1].kind == moveTick {
+		h.moves[n-1].count++
+	} else {
+		h.moves = append(h.moves, move{kind: moveTick, count: 1})
+	}
+	h.s.core.Tick()
 }
 
 // becomeImpatient lets time pass at a server that is asked for a vote in a newer term,
@@ -140,7 +151,7 @@ func (h *host) becomeImpatient(m raft.Message) {
 		return
 	}
 	for elapsed, timeout := h.s.core.ElectionTicks(); elapsed < electionTicks && elapsed+1 < timeout; elapsed++ {
-		h.s.core.Tick()
+		h.tick()
 	}
 }
 
@@ -149,7 +160,7 @@ func (h *host) becomeImpatient(m raft.Message) {
 func (h *host) timeout() bool {
 	before := h.campaigns
 	for range 2 * electionTicks {
-		if h.s.core.Tick(); h.campaigns > before {
+		if h.tick(); h.campaigns > before {
 			return true
 		}
 	}
@@ -160,7 +171,7 @@ func (h *host) timeout() bool {
 // that needs nobody else leads for ever.
 func (h *host) stepDown() bool {
 	for range 2*electionTicks + 1 {
-		if h.s.core.Tick(); h.s.core.Role() != raft.Leader {
+		if h.tick(); h.s.core.Role() != raft.Leader {
 			return true
 		}
 	}

@@ -30,6 +30,10 @@ type Checker struct {
 	host *host // at work, while a core is
 	key  []byte
 
+	// trail, if set, is told of each step of a core. Then none is left out, although
+	// it might be known what comes of it.
+	trail func(choice, *outcome)
+
 	// alike, if set, is told of a server that was made and has the same encoding as
 	// one that is known: a test looks whether they really are the same.
 	alike func(serverRef, *server)
@@ -117,6 +121,7 @@ type outcome struct {
 	sent     []messageRef
 	facts    []fact
 	wrong    *Violation
+	moves    []move
 }
 
 // changes reports whether the outcome is more than nothing.
@@ -155,11 +160,14 @@ func (c *Checker) run(ref serverRef, what choice) *outcome {
 		what.kind = Deliver
 	}
 	key := stepKey{ref, what.argument, what.kind, what.crash}
-	if o, known := c.steps[key]; known {
+	if o, known := c.steps[key]; known && c.trail == nil {
 		return o
 	}
 	o := c.runCore(c.servers.things[ref], what)
 	c.steps[key] = o
+	if c.trail != nil {
+		c.trail(what, o)
+	}
 	return o
 }
 
@@ -173,6 +181,7 @@ func (c *Checker) runCore(before *server, what choice) *outcome {
 		h.led = before.core.Term()
 	}
 	o := &outcome{possible: c.act(h, a)}
+	o.moves = h.moves
 	if o.wrong = h.wrong; o.wrong == nil && o.possible {
 		o.after = c.addServer(&after)
 		for _, m := range h.sent {
@@ -205,6 +214,9 @@ func (c *Checker) addServer(s *server) serverRef {
 	if ref, known := c.servers.find(c.key); known {
 		if c.alike != nil {
 			c.alike(serverRef(ref), s)
+		}
+		if c.trail != nil {
+			c.servers.things[ref] = s
 		}
 		return serverRef(ref)
 	}
@@ -259,6 +271,7 @@ func (c *Checker) founders() ([]serverRef, error) {
 			}
 		}
 		h := &host{checker: c, scope: &c.scope, s: s}
+		c.host = h
 		h.restart()
 		h.settle()
 		if h.wrong != nil {

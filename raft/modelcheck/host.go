@@ -25,6 +25,9 @@ type host struct {
 	led       raft.Term
 	commit    raft.Index
 	campaigns int
+
+	// moves is what a hand would have to do that moved the server: see scenario.go.
+	moves []move
 }
 
 // CrashPoint says where in an action the server crashes.
@@ -57,7 +60,10 @@ const (
 func (c *Checker) coreConfig(id raft.NodeID) raft.Config {
 	return raft.Config{
 		ID: id, ElectionTicks: electionTicks, HeartbeatTicks: heartbeatTicks,
-		Random:            func(n int) int { return min(1, n-1) },
+		Random: func(n int) int {
+			c.host.moves = append(c.host.moves, move{kind: moveDraw})
+			return min(1, n-1)
+		},
 		MaxMessageBytes:   1, // one entry in a message
 		MaxWindowMessages: c.scope.Window,
 		Trace:             func(e raft.Event) { c.host.saw(e) },
@@ -74,6 +80,7 @@ func (h *host) violated(rule, format string, args ...any) {
 func (h *host) settle() {
 	for h.wrong == nil {
 		if h.crashed && h.crash != NoCrash {
+			h.moves = append(h.moves, move{kind: moveCrash})
 			h.crash = NoCrash // one is enough
 			h.restart()
 			continue
@@ -154,6 +161,7 @@ func (h *host) finishWrite() {
 	d := &h.s.disk
 	done := d.unfinished[0]
 	d.unfinished = d.unfinished[1:]
+	h.moves = append(h.moves, move{kind: moveWritten})
 	h.becomesDurable(done.write)
 	d.hardState = done.write.HardState
 	if err := d.log.write(done.write, &h.s.machine.state); err != nil {
@@ -187,15 +195,12 @@ func (h *host) send(m raft.Message) {
 		h.s.core.Step(m)
 		return
 	}
+	lost := false
 	switch body := m.Body.(type) {
 	case *raft.RequestVoteReply:
-		if !body.Granted && !h.scope.Refusals {
-			return
-		}
+		lost = !body.Granted && !h.scope.Refusals
 	case *raft.AppendEntriesReply:
-		if *body == (raft.AppendEntriesReply{}) && !h.scope.StaleAnswers {
-			return
-		}
+		lost = *body == (raft.AppendEntriesReply{}) && !h.scope.StaleAnswers
 	case *raft.AppendEntries:
 		if !h.scope.roundsMatter() {
 			// Rounds decide nothing here, so all are one. (It is as if the message
@@ -205,12 +210,16 @@ func (h *host) send(m raft.Message) {
 			m.Body = &same
 		}
 	}
-	h.sent = append(h.sent, message{Message: m})
+	h.moves = append(h.moves, move{kind: moveSent, message: m})
+	if !lost {
+		h.sent = append(h.sent, message{Message: m})
+	}
 }
 
 // apply applies committed entries, and tells the core at once.
 func (h *host) apply(a raft.Apply) {
 	h.handedToApply(a)
+	h.moves = append(h.moves, move{kind: moveApplied})
 	for i := a.First; i <= a.Last && h.wrong == nil; i++ {
 		h.s.machine.apply(h.s.disk.log.at(i))
 	}
