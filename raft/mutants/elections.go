@@ -240,7 +240,7 @@ var elections = []Mutant{
 	{
 		Name: "longest-log-wins", Rule: "vote.uptodate", Source: "M11",
 		File: "raft/election.go",
-		Old: `	return lastLog.Term > mine.Term || // rule:vote.uptodate §5.4.1 last term first, then last index
+		Old: `	return lastLog.Term > mine.Term ||    // rule:vote.uptodate §5.4.1 last term first, then last index
 		lastLog.Term == mine.Term && lastLog.Index >= mine.Index`,
 		New: `	return lastLog.Index >= mine.Index
 		// rule:vote.uptodate`,
@@ -250,7 +250,7 @@ var elections = []Mutant{
 	{
 		Name: "last-term-alone-decides", Rule: "vote.uptodate", Source: "M12",
 		File: "raft/election.go",
-		Old: `	return lastLog.Term > mine.Term || // rule:vote.uptodate §5.4.1 last term first, then last index
+		Old: `	return lastLog.Term > mine.Term ||    // rule:vote.uptodate §5.4.1 last term first, then last index
 		lastLog.Term == mine.Term && lastLog.Index >= mine.Index`,
 		New: `	return lastLog.Term >= mine.Term
 		// rule:vote.uptodate`,
@@ -350,10 +350,10 @@ var promises = []Mutant{
 	{
 		Name: "entries-are-acknowledged-before-they-are-durable", Rule: "log.persist", Source: "M25",
 		File: "raft/follower.go",
-		Old:  `	c.answer(m.From, reply, appended || request.Lease) // rule:log.persist`,
-		New:  `	c.answer(m.From, reply, request.Lease) // rule:log.persist`,
+		Old:  `	c.answer(m.From, reply, appended || request.Lease || lost) // rule:log.persist`,
+		New:  `	c.answer(m.From, reply, request.Lease || lost) // rule:log.persist`,
 		Why:  "A follower acknowledges an entry and loses it in a crash. The leader has counted on it.",
-		Dies: consequence(safety, 80, "any"),
+		Dies: simulated("Durability", 10, "any"),
 	},
 	{
 		Name: "heartbeats-acknowledge-what-is-not-durable", Rule: "log.persist", Source: "M25",
@@ -398,5 +398,105 @@ var promises = []Mutant{
 		New:  `	end := c.commitIndex`,
 		Why:  "After a crash the state machine is ahead of the log that explains it.",
 		Dies: consequence("Restart", 80, "any"),
+	},
+}
+
+// forgetting are bugs of servers whose disk has lost what it held (thesis 3.8).
+var forgetting = []Mutant{
+	{
+		Name: "no-witness", Rule: "recover.vote",
+		File: "raft/recovering.go",
+		Old: `	if newer(last, witness) == last {
+		return EntryID{}
+	}
+	return witness`,
+		New:  `	return EntryID{}`,
+		Why:  "A server whose log has lost its end takes what is left for all that there ever was, and elects somebody who lacks what it had acknowledged.",
+		Dies: tested("raft", "TestWhoHasLostAnEntryVotesForNobodyWhoLacksIt", "granted = true, want false"),
+	},
+	{
+		Name: "votes-by-what-is-left", Rule: "recover.vote",
+		File: "raft/election.go",
+		Old:  `	mine := newer(c.log.lastID(), c.lost) // rule:recover.vote`,
+		New:  `	mine := c.log.lastID() // rule:recover.vote`,
+		Why:  "A server that knows that it has lost entries votes for a candidate that lacks them as well.",
+		Dies: tested("raft", "TestWhoHasLostAnEntryVotesForNobodyWhoLacksIt", "granted = true, want false"),
+	},
+	{
+		Name: "who-has-lost-entries-votes-for-nobody", Rule: "recover.vote",
+		File: "raft/election.go",
+		Old:  `	upToDate := c.upToDate(request.LastLog)`,
+		New:  `	upToDate := c.upToDate(request.LastLog) && !c.recovering()`,
+		Why:  "If it lets nobody win, those who have the entries cannot bring them back either, and the cluster has no leader although it could have one.",
+		Dies: tested("raft", "TestWhoHasLostAnEntryVotesForNobodyWhoLacksIt", "granted = false, want true"),
+	},
+	{
+		Name: "who-has-lost-entries-stands-for-election", Rule: "recover.campaign",
+		File: "raft/core.go",
+		Old:  `	return !c.recovering() && // rule:recover.campaign`,
+		New:  `	return true || // rule:recover.campaign`,
+		Also: &Edit{
+			Old: `		c.installing == nil && slices.ContainsFunc(`,
+			New: `		c.installing == nil || slices.ContainsFunc(`,
+		},
+		Why:  "A server that lacks what others count on is elected by those who never had it.",
+		Dies: tested("raft", "TestWhoHasLostAnEntryDoesNotStandForElectionUntilItIsBack", "has lost entries stands for election"),
+	},
+	{
+		Name: "the-leaders-memory-is-ignored", Rule: "recover.notice",
+		File: "raft/recovering.go",
+		Old:  `	if newer(c.lost, acknowledged) != c.lost {`,
+		New:  `	if false {`,
+		Why:  "A directory that was restored with its witness does not know that it is old, and the server that has it elects somebody who lacks what it had acknowledged.",
+		Dies: tested("raft", "TestTheLeadersMemoryReplacesALostWitness", "stands for election although the leader has said"),
+	},
+	{
+		Name: "leader-says-nothing-of-what-was-acknowledged", Rule: "recover.notice",
+		File: "raft/leader.go",
+		Old:  `	if match.Term, ok = c.log.term(p.match); !ok {`,
+		New:  `	if match.Term, ok = c.log.term(p.match); ok || !ok {`,
+		Why:  "Nobody but the leader can know what a server has acknowledged whose directory and witness are both old.",
+		Dies: scripted("disk-loses-the-log-and-its-witness", "FAIL"),
+	},
+	{
+		Name: "leader-counts-what-was-lost", Rule: "recover.match",
+		File: "raft/leader.go",
+		Old:  `		p.lost(min(reply.RejectedPrev, c.log.last)) // rule:recover.match`,
+		New:  `		// rule:recover.match`,
+		Why:  "An entry is committed that is on one disk less than a majority: its follower has said that it is gone.",
+		Dies: tested("raft", "TestALeaderForgetsWhatAFollowerHasLost", "which is on two disks of five"),
+	},
+	{
+		Name: "recovered-with-the-first-entry", Rule: "recover.complete",
+		File: "raft/recovering.go",
+		Old:  `	if c.recovering() && whatIsLost(c.log.lastID(), c.lost) == (EntryID{}) { // rule:recover.complete`,
+		New:  `	if c.recovering() { // rule:recover.complete`,
+		Why:  "A server that has received some of what it had lost is taken for one that has it all.",
+		Dies: tested("raft", "TestWhoHasLostAnEntryDoesNotStandForElectionUntilItIsBack", "stands for election"),
+	},
+	{
+		Name: "recovering-forever", Rule: "recover.complete",
+		File: "raft/recovering.go",
+		Old: `		c.lost = EntryID{}
+		c.trace`,
+		New:  `		c.trace`,
+		Why:  "A server that has everything again never stands for election. When two of three have once lost something, nobody can lead.",
+		Dies: tested("raft", "TestWhoHasLostAnEntryDoesNotStandForElectionUntilItIsBack", "never stands for election"),
+	},
+	{
+		Name: "recovered-only-with-the-very-same-entry", Rule: "recover.complete",
+		File: "raft/recovering.go",
+		Old:  `	if c.recovering() && whatIsLost(c.log.lastID(), c.lost) == (EntryID{}) { // rule:recover.complete`,
+		New:  `	if c.recovering() && c.log.lastID() == c.lost { // rule:recover.complete`,
+		Why:  "If another leader has replaced what was lost, it never comes back, and the server waits for it forever.",
+		Dies: tested("raft", "TestALogOfALaterTermMakesUpForALongerOne", "never stands for election"),
+	},
+	{
+		Name: "witness-goes-back-while-recovering", Rule: "recover.complete",
+		File: "raft/host.go",
+		Old:  `		c.out.Write = c.log.nextWrite(c.lastWrite, hs, newer(c.log.lastID(), c.lost))`,
+		New:  `		c.out.Write = c.log.nextWrite(c.lastWrite, hs, c.log.lastID())`,
+		Why:  "The first write after the loss makes the witness as old as the log. After another crash the server knows nothing of it any more.",
+		Dies: tested("raft", "TestTheWitnessStaysUntilEverythingIsBack", "the witness says"),
 	},
 }
