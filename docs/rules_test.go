@@ -90,8 +90,8 @@ func TestEveryRuleIsTaggedOnceAndEveryTagIsARule(t *testing.T) {
 
 	tagged := map[string][]string{}
 	goFiles(t, func(path string, lines []string) {
-		if strings.HasSuffix(path, "_test.go") {
-			return
+		if strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "raft/mutants/") {
+			return // a mutant quotes the line that it changes, with its tag
 		}
 		for _, line := range lines {
 			if !strings.Contains(line, "rule:") || !strings.Contains(line, "//") || strings.Contains(line, `"rule:`) {
