@@ -8,7 +8,8 @@
 // # How to read it
 //
 //	mutant.go       what a mutant is
-//	elections.go    elections, votes, and what a crash must not take back
+//	elections.go    elections and votes
+//	promises.go     what a crash must not take back, and disks that forget
 //	replication.go  the log, commitment, application
 //	reads.go        reads and leases
 //	members.go      snapshots, changes of members, transfers

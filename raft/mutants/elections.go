@@ -240,7 +240,7 @@ var elections = []Mutant{
 	{
 		Name: "longest-log-wins", Rule: "vote.uptodate", Source: "M11",
 		File: "raft/election.go",
-		Old: `	return lastLog.Term > mine.Term || // rule:vote.uptodate §5.4.1 last term first, then last index
+		Old: `	return lastLog.Term > mine.Term ||    // rule:vote.uptodate §5.4.1 last term first, then last index
 		lastLog.Term == mine.Term && lastLog.Index >= mine.Index`,
 		New: `	return lastLog.Index >= mine.Index
 		// rule:vote.uptodate`,
@@ -250,7 +250,7 @@ var elections = []Mutant{
 	{
 		Name: "last-term-alone-decides", Rule: "vote.uptodate", Source: "M12",
 		File: "raft/election.go",
-		Old: `	return lastLog.Term > mine.Term || // rule:vote.uptodate §5.4.1 last term first, then last index
+		Old: `	return lastLog.Term > mine.Term ||    // rule:vote.uptodate §5.4.1 last term first, then last index
 		lastLog.Term == mine.Term && lastLog.Index >= mine.Index`,
 		New: `	return lastLog.Term >= mine.Term
 		// rule:vote.uptodate`,
@@ -291,112 +291,5 @@ var elections = []Mutant{
 		New:  `	if false {`,
 		Why:  "A leader whose messages arrive and that hears no answer keeps the others from electing one that can work (CheckQuorum).",
 		Dies: simulated("Liveness", 60, "any"),
-	},
-}
-
-// promises are bugs by which a server forgets in a crash what it has told others
-// (thesis 3.8).
-var promises = []Mutant{
-	{
-		Name: "vote-is-told-before-it-is-durable", Rule: "vote.persist", Source: "M1",
-		File: "raft/election.go",
-		Old:  `	c.sendAfterWrite(candidate, c.currentTerm, &RequestVoteReply{Granted: true}) // rule:vote.persist`,
-		New:  `	c.out.Send = append(c.out.Send, Message{From: c.id, To: candidate, Term: c.currentTerm, Body: &RequestVoteReply{Granted: true}}) // rule:vote.persist`,
-		Why:  "A server votes, crashes, has forgotten, and votes for another in the same term.",
-		Dies: simulated("Term Durability|Vote Durability", 10, "any"),
-	},
-	{
-		Name: "vote-is-not-written", Rule: "vote.persist", Source: "M1",
-		File: "raft/election.go",
-		Old: `	c.votedFor = candidate
-	c.hardStateDirty = true`,
-		New:  `	c.votedFor = candidate`,
-		Why:  "A vote in a term that the disk knows already is kept in memory only.",
-		Dies: simulated("Vote Durability", 10, "any"),
-	},
-	{
-		Name: "vote-is-lost-at-a-restart", Rule: "vote.persist", Source: "M1",
-		File: "raft/core.go",
-		Old:  `		votedFor:    state.HardState.VotedFor,`,
-		New:  ``,
-		Why:  "The vote is on the disk, and nobody looks.",
-		Dies: consequence(safety, 80, "any"),
-	},
-	{
-		Name: "candidacy-is-told-before-it-is-durable", Rule: "term.persist", Source: "M2",
-		File: "raft/election.go",
-		Old:  `			c.sendAfterWrite(id, term, request) // rule:term.persist`,
-		New:  `			c.out.Send = append(c.out.Send, Message{From: c.id, To: id, Term: term, Body: request}) // rule:term.persist`,
-		Why:  "A candidate asks for votes, crashes, has forgotten the term, and begins it again, with another log.",
-		Dies: simulated("Term Durability", 10, "any"),
-	},
-	{
-		Name: "term-is-told-before-it-is-durable", Rule: "term.persist", Source: "M2",
-		File: "raft/host.go",
-		Old:  `	if c.durableTerm < c.currentTerm {`,
-		New:  `	if false {`,
-		Why:  "A server speaks of a term that it can forget in a crash.",
-		Dies: simulated("Term Durability", 10, "any"),
-	},
-	{
-		Name: "term-is-not-written", Rule: "term.persist", Source: "M2",
-		File: "raft/core.go",
-		Old: `		c.hardStateDirty = true
-		c.verified`,
-		New:  `		c.verified`,
-		Why:  "A term is written only when there happens to be something else to write.",
-		Dies: consequence(safety, 25, "any"),
-	},
-	{
-		Name: "entries-are-acknowledged-before-they-are-durable", Rule: "log.persist", Source: "M25",
-		File: "raft/follower.go",
-		Old:  `	c.answer(m.From, reply, appended || request.Lease) // rule:log.persist`,
-		New:  `	c.answer(m.From, reply, request.Lease) // rule:log.persist`,
-		Why:  "A follower acknowledges an entry and loses it in a crash. The leader has counted on it.",
-		Dies: consequence(safety, 80, "any"),
-	},
-	{
-		Name: "heartbeats-acknowledge-what-is-not-durable", Rule: "log.persist", Source: "M25",
-		File: "raft/follower.go",
-		Old:  `		reply.MatchIndex = min(lastNew, c.log.durable)`,
-		New:  `		reply.MatchIndex = lastNew`,
-		Why:  "The answer to a heartbeat need not wait for the disk, so it must not speak of entries that are still on the way there.",
-		Dies: simulated("Durability", 10, "any"),
-	},
-	{
-		Name: "leader-counts-what-its-own-disk-lacks", Rule: "log.persist",
-		File: "raft/leader.go",
-		Old:  `		return uint64(c.log.durable)`,
-		New:  `		return uint64(c.log.last)`,
-		Why:  "The leader counts its own copy of an entry before it is on its disk, and one follower too few has it.",
-		Dies: consequence(safety, 30, "any"),
-	},
-	{
-		Name: "a-late-write-proves-what-replaced-it", Rule: "persist.aba",
-		File: "raft/log.go",
-		Old: `	for k := range l.inFlight { // rule:persist.aba thesis 3.8 a late completion proves only what is still there
-		l.inFlight[k].last = min(l.inFlight[k].last, kept)
-	}`,
-		New:  ``,
-		Why:  "A write of entries that have been replaced meanwhile completes, and is taken for proof that the new ones are durable.",
-		Dies: simulated("Durability", 80, "any"),
-	},
-	{
-		Name: "truncation-is-not-written", Rule: "append.truncate",
-		File: "raft/log.go",
-		Old: `		if l.truncate == 0 || i < l.truncate {
-			l.truncate = i
-		}`,
-		New:  ``,
-		Why:  "The log in memory is cut, and the one on the disk keeps what was removed.",
-		Dies: simulated("Durability", 10, "any"),
-	},
-	{
-		Name: "applies-what-its-own-disk-lacks", Rule: "apply.order", Source: "M41",
-		File: "raft/host.go",
-		Old:  `	end := min(c.commitIndex, c.log.durable)`,
-		New:  `	end := c.commitIndex`,
-		Why:  "After a crash the state machine is ahead of the log that explains it.",
-		Dies: consequence("Restart", 80, "any"),
 	},
 }

@@ -90,8 +90,8 @@ var snapshots = []Mutant{
 	{
 		Name: "campaigns-while-a-snapshot-is-installed", Rule: "snap.order",
 		File: "raft/core.go",
-		Old:  `	return c.installing == nil && slices.ContainsFunc(`,
-		New:  `	return slices.ContainsFunc(`,
+		Old:  `		c.installing == nil && slices.ContainsFunc(`,
+		New:  `		slices.ContainsFunc(`,
 		Why:  "A server is elected whose log is about to be replaced by what another leader has committed.",
 		Dies: scripted("no-election-while-installing", "FAIL"),
 	},
@@ -192,10 +192,10 @@ var members = []Mutant{
 	{
 		Name: "only-the-latest-voters-may-campaign", Rule: "member.campaign",
 		File: "raft/core.go",
-		Old: `	return c.installing == nil && slices.ContainsFunc(c.log.configurations, func(ic IndexedConfiguration) bool {
+		Old: `		c.installing == nil && slices.ContainsFunc(c.log.configurations, func(ic IndexedConfiguration) bool {
 		return c.votesIn(ic.Configuration) // rule:member.campaign thesis 4.2.2 a voter of any configuration that may still be in force
 	})`,
-		New:  `	return c.installing == nil && c.votes`,
+		New:  `		c.installing == nil && c.votes`,
 		Why:  "The server whose log is the only up-to-date one may be no voter of the latest configuration, which nobody else has. If it does not stand for election, nobody can win.",
 		Dies: scripted("leader-removed-and-restarted", "FAIL"),
 	},

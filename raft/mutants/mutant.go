@@ -130,7 +130,7 @@ func scripted(script, verdict string) Check {
 // All returns every mutant, in the order of the book: elections, the log,
 // commitment, reads, snapshots, members, hosts.
 func All() []Mutant {
-	return slices.Concat(elections, promises, logs, commitment, reading, snapshots, members, hosts)
+	return slices.Concat(elections, promises, forgetting, logs, commitment, reading, snapshots, members, hosts)
 }
 
 // Apply returns the file of a mutant with the bug in it. The module is in the

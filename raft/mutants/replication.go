@@ -108,9 +108,9 @@ var logs = []Mutant{
 	{
 		Name: "success-claims-the-whole-log", Rule: "append.reply", Source: "M23",
 		File: "raft/follower.go",
-		Old:  `	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round} // rule:append.reply`,
+		Old:  `	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round, Lost: lost} // rule:append.reply`,
 		New: `	lastNew = c.log.last
-	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round} // rule:append.reply`,
+	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round, Lost: lost} // rule:append.reply`,
 		Why:  "A follower acknowledges entries of a deposed leader that stand behind what the message has verified.",
 		Dies: simulated("Match Index", 25, "any"),
 	},
