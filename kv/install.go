@@ -11,27 +11,26 @@ import (
 	"balsa/raft/node"
 )
 
-// Installed returns what the state contains if it is exactly as Install has left
-// it, and nil if something was applied since, or nothing was ever installed. It
-// needs no write to forget: the record names the entry that the snapshot ended
-// with, and the state has gone on from there or not.
-func (s *State) Installed() (*raft.Snapshot, error) {
+// Contents returns what the state holds, and whether that is exactly as Install
+// has left it. The record of an installation needs no write to become void: it
+// names the entry that the snapshot ended with, and the state has gone on from
+// there or not.
+func (s *State) Contents() (held raft.Snapshot, installed bool, err error) {
 	if err := s.enter(); err != nil {
-		return nil, err
+		return raft.Snapshot{}, false, err
 	}
 	defer s.using.RUnlock()
-	installed, err := readEntryID(s.db, installedKey)
+	if applied, _ := s.Applied(); applied.Index == 0 {
+		return raft.Snapshot{}, false, nil
+	}
+	if held, err = contents(s.db); err != nil {
+		return raft.Snapshot{}, false, err
+	}
+	last, err := readEntryID(s.db, installedKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return held, false, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	snapshot, err := contents(s.db)
-	if err != nil || snapshot.Last != installed {
-		return nil, err
-	}
-	return &snapshot, nil
+	return held, last == held.Last, err
 }
 
 // Install replaces the whole state by a snapshot that was received and finished:

@@ -216,7 +216,7 @@ func TestAfterCloseEverythingSaysStopped(t *testing.T) {
 	_, err = s.FlushedIndex()
 	wantError(t, err, ErrStopped)
 	wantError(t, s.Flush(), ErrStopped)
-	_, err = s.Installed()
+	_, _, err = s.Contents()
 	wantError(t, err, ErrStopped)
 	_, err = s.Snapshot()
 	wantError(t, err, ErrStopped)

@@ -21,7 +21,7 @@ func newReplicaGroup(tb testing.TB, n int) *replicaGroup {
 				Last: 1, Spans: []TermSpan{{1, 1}},
 				Configurations: []IndexedConfiguration{{1, testConfiguration(n)}},
 			},
-			Applied: EntryID{1, 1},
+			State: Snapshot{Last: EntryID{1, 1}},
 		})
 		if err != nil {
 			tb.Fatal(err)

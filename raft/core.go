@@ -107,6 +107,9 @@ type Core struct {
 	currentTerm Term
 	votedFor    NodeID
 	log         raftLog
+	// lost is the last entry of what this server's log once held and has lost;
+	// zero: nothing. See recovering.go.
+	lost EntryID
 
 	// Volatile state on all servers.
 	commitIndex Index // changed by commitTo only
@@ -172,13 +175,16 @@ func New(cfg Config, state InitialState) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := newLog(state.Log)
-	if s := state.Installed; s != nil && !log.matches(s.Last) {
-		log.reset(*s) // a crash came between the installation and this
+	log, applied := newLog(state.Log), state.State.Last
+	lost := whatIsLost(log.lastID(), state.Log.Witness)
+	if !log.matches(applied) && (state.Installed || lost != EntryID{}) {
+		// A crash came between the installation and this, or what the log has lost
+		// goes back beyond what was applied. The state makes up for the entries.
+		log.reset(state.State)
 	}
-	if applied := state.Applied.Index; applied > log.last || applied < log.start.Index {
+	if applied.Index > log.last || applied.Index < log.start.Index {
 		return nil, fmt.Errorf("%w: the state machine has applied index %d, the log holds %d to %d",
-			ErrStateBeyondLog, applied, log.start.Index+1, log.last)
+			ErrStateBeyondLog, applied.Index, log.start.Index+1, log.last)
 	}
 	c := &Core{
 		cfg: cfg, id: cfg.ID,
@@ -188,21 +194,26 @@ func New(cfg Config, state InitialState) (*Core, error) {
 
 		promiseNoted: state.HardState.Promised,
 		log:          log,
+		lost:         lost,
 		// What was applied was committed. More may have been: the leader will
 		// say so. commitIndex itself need not be stored (Figure 2).
-		commitIndex: state.Applied.Index,
-		lastApplied: state.Applied.Index,
-		handedApply: state.Applied.Index,
+		commitIndex: applied.Index,
+		lastApplied: applied.Index,
+		handedApply: applied.Index,
 	}
-	if id := c.log.lastID(); id.Term > c.currentTerm {
+	if id := newer(c.log.lastID(), lost); id.Term > c.currentTerm {
 		return nil, fmt.Errorf("%w: the log ends with %s, but the current term is %d", ErrCorrupt, id, c.currentTerm)
 	}
-	if !c.log.matches(state.Applied) {
-		return nil, fmt.Errorf("%w: the state machine has applied %s, which is not in the log", ErrStateBeyondLog, state.Applied)
+	if !c.log.matches(applied) {
+		return nil, fmt.Errorf("%w: the state machine has applied %s, which is not in the log", ErrStateBeyondLog, applied)
 	}
 	c.log.configurationsCommitted(c.commitIndex)
 	c.configurationChanged()
 	c.resetElectionTimer()
+	if c.recovering() {
+		c.trace(Event{Kind: EventLost, Entry: c.lost, Last: c.log.last})
+		c.maybeRecovered()
+	}
 	if c.promiseNoted {
 		c.promise() // it may have done so just before it went down
 	}
@@ -323,15 +334,17 @@ func (c *Core) Tick() {
 	}
 }
 
-// mayCampaign reports whether this server may stand for election: its log is not
-// about to be replaced, and it votes in a configuration that may be in force.
+// mayCampaign reports whether this server may stand for election: nothing of its
+// log is lost, it is not about to be replaced, and this server votes in a
+// configuration that may be in force.
 //
 // The latest one is not enough (thesis 4.2.2). Suppose that a leader removes
 // itself, and that it crashes when the entry is on its own disk alone. The entry
 // makes its log the most up-to-date one, so it may be that nobody else can win;
 // and in the latest configuration of that log it is no voter.
 func (c *Core) mayCampaign() bool {
-	return c.installing == nil && slices.ContainsFunc(c.log.configurations, func(ic IndexedConfiguration) bool {
+	return !c.recovering() && // rule:recover.campaign thesis 3.8 who has lost something cannot lead
+		c.installing == nil && slices.ContainsFunc(c.log.configurations, func(ic IndexedConfiguration) bool {
 		return c.votesIn(ic.Configuration) // rule:member.campaign thesis 4.2.2 a voter of any configuration that may still be in force
 	})
 }

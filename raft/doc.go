@@ -39,6 +39,7 @@
 //	quorum.go         who has to agree
 //	progress.go       what a leader knows of each follower
 //	log.go            the log, and what of it is on disk (thesis 3.8, 10.2.1)
+//	recovering.go     when a disk has lost what it had (thesis 3.8)
 //	confirm.go        how a leader knows that it still leads (thesis 6.2, 6.4)
 //	read.go           linearizable reads without a log entry (thesis 6.4)
 //	lease.go          reads without a message (thesis 6.4.1)
@@ -103,6 +104,8 @@
 //     carry the chunks. Which leader has sent it does not matter.
 //   - Every change of voters is a joint one, also that of a single server. The
 //     leader refuses changes that would leave nobody to decide.
+//   - A server whose disk has lost the end of its log, and who knows, does not
+//     stand for election and votes as if it still had it.
 //   - A follower may learn that an entry is committed from the answer to a read,
 //     see [ReadIndexReply].
 package raft

@@ -90,7 +90,7 @@ func (c *Core) outranks(m Message, request *RequestVote) bool {
 // equal last terms the larger last index. Every committed entry is on a
 // majority, and no majority elects a log that lacks it.
 func (c *Core) upToDate(lastLog EntryID) bool {
-	mine := c.log.lastID()
+	mine := newer(c.log.lastID(), c.lost) // rule:recover.vote thesis 3.8 as if nothing were lost
 	return lastLog.Term > mine.Term || // rule:vote.uptodate §5.4.1 last term first, then last index
 		lastLog.Term == mine.Term && lastLog.Index >= mine.Index
 }

@@ -25,7 +25,7 @@ const messageHeader = 1 + 8 + 8 + 8
 
 // Size is the length of the encoded message, in bytes, or a little more.
 func (m Message) Size() int {
-	const largestFixedBody = 41
+	const largestFixedBody = 53
 	size := messageHeader + largestFixedBody
 	switch b := m.Body.(type) {
 	case *AppendEntries:
@@ -49,13 +49,14 @@ func (m Message) AppendTo(buf []byte) []byte {
 		buf = append(buf, flags(b.PreVote, b.Granted))
 	case *AppendEntries:
 		buf = append(buf, flags(b.Lease))
-		buf = putUint64(buf, uint64(b.Prev.Term), uint64(b.Prev.Index), uint64(b.LeaderCommit), b.Round)
+		buf = putUint64(buf, uint64(b.Prev.Term), uint64(b.Prev.Index), uint64(b.LeaderCommit), b.Round,
+			uint64(b.Match.Term), uint64(b.Match.Index))
 		buf = binary.LittleEndian.AppendUint32(buf, uint32(len(b.Entries)))
 		for i := range b.Entries {
 			buf = append(buf, b.Entries[i].encoded...)
 		}
 	case *AppendEntriesReply:
-		buf = append(buf, flags(b.Success))
+		buf = append(buf, flags(b.Success, b.Lost))
 		buf = putUint64(buf, uint64(b.MatchIndex), b.Round,
 			uint64(b.RejectedPrev), uint64(b.Hint.Term), uint64(b.Hint.Index))
 	case *ReadIndex:
@@ -92,11 +93,12 @@ func DecodeMessage(b []byte) (Message, error) {
 		b := new(AppendEntries)
 		d.flags(&b.Lease)
 		b.Prev, b.LeaderCommit, b.Round = d.entryID(), Index(d.uint64()), d.uint64()
+		b.Match = d.entryID()
 		b.Entries = d.entries(b.Prev)
 		m.Body = b
 	case kindAppendEntriesReply:
 		b := new(AppendEntriesReply)
-		d.flags(&b.Success)
+		d.flags(&b.Success, &b.Lost)
 		b.MatchIndex, b.Round = Index(d.uint64()), d.uint64()
 		b.RejectedPrev, b.Hint = Index(d.uint64()), d.entryID()
 		m.Body = b

@@ -8,10 +8,11 @@ func (c *Core) handleAppendEntries(m Message, request *AppendEntries) {
 	if request.Lease {
 		c.promise()
 	}
+	lost := c.noticeLoss(request.Match)
 	if !c.log.matches(request.Prev) { // rule:append.consistency §5.3 step 2: the entry before the new ones must be here
 		hint := c.log.lastNotAbove(request.Prev.Index, request.Prev.Term)
 		c.trace(Event{Kind: EventRejected, Entry: request.Prev})
-		c.answer(m.From, &AppendEntriesReply{RejectedPrev: request.Prev.Index, Hint: hint, Round: request.Round}, request.Lease)
+		c.answer(m.From, &AppendEntriesReply{RejectedPrev: request.Prev.Index, Hint: hint, Round: request.Round, Lost: lost}, request.Lease || lost)
 		return
 	}
 	appended := c.appendMissing(request.Entries)
@@ -23,13 +24,13 @@ func (c *Core) handleAppendEntries(m Message, request *AppendEntries) {
 	c.verified = max(c.verified, lastNew)
 	c.commitTo(min(request.LeaderCommit, c.verified)) // rule:append.commit §5.3 step 5: never beyond what was verified
 
-	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round} // rule:append.reply §5.3 claim what this message proved, not the whole log
+	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round, Lost: lost} // rule:append.reply §5.3 claim what this message proved, not the whole log
 	if !appended {
 		// A heartbeat, or a message that came twice, need not wait: it is
 		// answered with what is durable already.
 		reply.MatchIndex = min(lastNew, c.log.durable)
 	}
-	c.answer(m.From, reply, appended || request.Lease) // rule:log.persist thesis 3.8 durable before acknowledged
+	c.answer(m.From, reply, appended || request.Lease || lost) // rule:log.persist thesis 3.8 durable before acknowledged
 }
 
 // answer sends a reply to an AppendEntries, after the disk has it if the reply
@@ -98,6 +99,7 @@ func (c *Core) appendToLog(entries ...Entry) {
 		c.log.configurations = append(c.log.configurations, IndexedConfiguration{e.Index, configuration})
 		c.configurationChanged() // rule:member.on-append thesis 4.1 the latest in the log is in force
 	}
+	c.maybeRecovered()
 }
 
 // truncateFrom removes entries that another leader's log contradicts, and with

@@ -12,7 +12,7 @@ func (c *Core) TakeOutput() Output {
 	if c.hardStateDirty || c.log.needsWrite() {
 		c.lastWrite++
 		hs := HardState{CurrentTerm: c.currentTerm, VotedFor: c.votedFor, Promised: c.promiseNoted}
-		c.out.Write = c.log.nextWrite(c.lastWrite, hs)
+		c.out.Write = c.log.nextWrite(c.lastWrite, hs, newer(c.log.lastID(), c.lost))
 		c.hardStateDirty = false
 	}
 	c.out.Apply = c.nextApply()
@@ -103,6 +103,9 @@ type Status struct {
 	ConfigurationIndex Index
 	// TransferTo is whom leadership is being handed over to, or None.
 	TransferTo NodeID
+	// Lost is the last entry of what this server has lost and has yet to receive
+	// again; zero: nothing. See recovering.go.
+	Lost EntryID
 	// Peers is, on the leader only, what it knows of each other member, in
 	// ascending order of ID.
 	Peers []PeerStatus
@@ -129,6 +132,7 @@ func (c *Core) Status() Status {
 		Configuration:      c.log.configuration().clone(),
 		ConfigurationIndex: c.log.latestConfiguration().Index,
 		TransferTo:         c.transfer.to,
+		Lost:               c.lost,
 	}
 	if c.role != Leader {
 		return s

@@ -112,9 +112,13 @@ func (c *Core) sendAppendEntries(to NodeID, p *progress, entries []Entry) {
 		// Here is where it will be once it has the snapshot.
 		prev, entries = c.log.start, nil
 	}
+	match := EntryID{Index: p.match}
+	if match.Term, ok = c.log.term(p.match); !ok {
+		match = EntryID{} // compacted: the next probe will show a loss that goes so far back
+	}
 	c.send(to, &AppendEntries{
 		Prev: prev, Entries: entries,
-		LeaderCommit: c.commitIndex, Round: c.confirm.round, Lease: c.confirm.lease,
+		LeaderCommit: c.commitIndex, Round: c.confirm.round, Match: match, Lease: c.confirm.lease,
 	})
 	p.heartbeatDue, p.commitSent = false, c.commitIndex
 	if len(entries) > 0 {
@@ -172,6 +176,10 @@ func (c *Core) handleAppendEntriesReply(m Message, reply *AppendEntriesReply) {
 	p.lastReply = c.now
 	p.round = max(p.round, reply.Round)
 	c.leadershipConfirmed()
+	if reply.Lost {
+		p.lost(min(reply.RejectedPrev, c.log.last)) // rule:recover.match thesis 3.8 what was acknowledged is there no more
+		c.trace(Event{Kind: EventLost, Peer: m.From})
+	}
 	if !reply.Success {
 		if next := c.nextAfterRejection(reply); p.rejected(reply.RejectedPrev, next) {
 			c.trace(Event{Kind: EventBackedUp, Peer: m.From, Last: p.next})

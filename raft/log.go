@@ -157,8 +157,8 @@ func (l *raftLog) truncateFrom(i Index) {
 
 // nextWrite returns the write that brings the disk up to date with the log, and
 // counts it as in flight.
-func (l *raftLog) nextWrite(id WriteID, hs HardState) *Write {
-	w := &Write{ID: id, HardState: hs, Reset: l.resetTo, TruncateFrom: l.truncate}
+func (l *raftLog) nextWrite(id WriteID, hs HardState, witness EntryID) *Write {
+	w := &Write{ID: id, HardState: hs, Witness: witness, Reset: l.resetTo, TruncateFrom: l.truncate}
 	if l.handedOut < l.last {
 		w.Entries = l.slice(l.handedOut+1, l.last)
 	}

@@ -70,7 +70,7 @@ func TestLogNeverBelievesMoreDurableThanTheDiskHolds(t *testing.T) {
 			case 3:
 				if log.needsWrite() {
 					nextWrite++
-					naive.pending = append(naive.pending, log.nextWrite(nextWrite, HardState{CurrentTerm: term}))
+					naive.pending = append(naive.pending, log.nextWrite(nextWrite, HardState{CurrentTerm: term}, EntryID{}))
 				}
 			case 4:
 				if len(naive.pending) > 0 {
@@ -112,7 +112,7 @@ func TestLogNeverBelievesMoreDurableThanTheDiskHolds(t *testing.T) {
 		// When everything is written, everything is durable, or appends would
 		// wait for ever.
 		if log.needsWrite() {
-			naive.pending = append(naive.pending, log.nextWrite(nextWrite+1, HardState{CurrentTerm: term}))
+			naive.pending = append(naive.pending, log.nextWrite(nextWrite+1, HardState{CurrentTerm: term}, EntryID{}))
 		}
 		for len(naive.pending) > 0 {
 			log.written(naive.complete())

@@ -56,6 +56,10 @@ type AppendEntries struct {
 	// echoes it, which proves that the follower still recognised this leader
 	// after the round began: see confirm.go.
 	Round uint64
+	// Match is the last entry that the receiver has acknowledged in this term, as
+	// far as the leader knows; zero if it knows of none. A receiver that does not
+	// have it has lost it: see recovering.go.
+	Match EntryID
 	// Lease says that the leader will take an answer as a promise not to elect
 	// anybody else for a while, whatever hints there may be: see lease.go.
 	Lease bool
@@ -69,6 +73,10 @@ type AppendEntriesReply struct {
 	MatchIndex Index
 	// Round is the Round of the message that this answers.
 	Round uint64
+
+	// Lost says that this server does not have what the leader said that it had
+	// acknowledged.
+	Lost bool
 
 	// RejectedPrev is, on failure, the Prev.Index that did not match, so that
 	// the leader can tell a late rejection from a fresh one.
@@ -159,10 +167,14 @@ func (b *AppendEntries) String() string {
 }
 
 func (b *AppendEntriesReply) String() string {
+	s := fmt.Sprintf("AppendEntriesReply rejected prev=%d hint=%s round=%d", b.RejectedPrev, b.Hint, b.Round)
 	if b.Success {
-		return fmt.Sprintf("AppendEntriesReply ok match=%d round=%d", b.MatchIndex, b.Round)
+		s = fmt.Sprintf("AppendEntriesReply ok match=%d round=%d", b.MatchIndex, b.Round)
 	}
-	return fmt.Sprintf("AppendEntriesReply rejected prev=%d hint=%s round=%d", b.RejectedPrev, b.Hint, b.Round)
+	if b.Lost {
+		s += " lost"
+	}
+	return s
 }
 
 func (b *ReadIndex) String() string {

@@ -9,6 +9,11 @@ type Write struct {
 	ID WriteID
 	// HardState replaces the stored one. It is always set, changed or not.
 	HardState HardState
+	// Witness is what the durability witness says from now on: see recovering.go.
+	// It is always set. It must be durable, with HardState, before this write
+	// counts as durable; but never before the rest of the write if it is newer
+	// than what the witness says so far, and never after it if it is older.
+	Witness EntryID
 	// Reset, if set, replaces the whole stored log by an empty one that begins
 	// after the snapshot's last entry, in the snapshot's configuration. It comes
 	// before Entries; TruncateFrom is then zero.
@@ -85,19 +90,23 @@ type ReadResult struct {
 // InitialState is what a server remembers when it starts: what its log store
 // and its state machine hold.
 type InitialState struct {
+	// HardState is the newer of the one in the log store and the one in the
+	// witness.
 	HardState HardState
 	Log       LogState
-	// Applied is the last entry whose effect the state machine has kept. It is
-	// committed, and so is all before it.
-	Applied EntryID
-	// Installed is set if the state machine is exactly what the installation of
+	// State is what the state machine holds. All of it was committed.
+	State Snapshot
+	// Installed says that the state machine is exactly what the installation of
 	// a snapshot has made of it: nothing was applied since. The log may not know
 	// yet, if the server crashed between the two; it is then brought in line.
-	Installed *Snapshot
+	Installed bool
 }
 
 // LogState describes a stored log without its entries.
 type LogState struct {
+	// Witness is what the durability witness beside the log says: see
+	// recovering.go. The zero value says nothing.
+	Witness EntryID
 	// Start is the entry just before the first stored one: the last that
 	// compaction removed, or the zero EntryID.
 	Start EntryID

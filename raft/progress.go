@@ -36,7 +36,7 @@ func (s progressState) String() string {
 type progress struct {
 	// match is the paper's matchIndex: the follower's log is durable and equal
 	// to the leader's up to here. It is proof, and it never decreases within a
-	// term.
+	// term, unless the follower itself says that its disk has lost it.
 	match Index
 	// next is the paper's nextIndex: where the next message's entries begin. It
 	// is a guess; a wrong one costs a round trip and nothing else.
@@ -136,6 +136,13 @@ func (p *progress) rejected(prev, next Index) bool {
 	}
 	p.becomeProbing(next)
 	return true
+}
+
+// lost takes note that the follower does not have what it has acknowledged, as if
+// the probe at prev had found that out.
+func (p *progress) lost(prev Index) {
+	p.reset(probing)
+	p.match, p.next = 0, prev+1
 }
 
 // connectionLost forgets what was sent ahead: some of it may not have arrived.

@@ -78,11 +78,16 @@ func (st scriptState) clone() scriptState {
 	return st
 }
 
-func (st scriptState) asInstalled() *Snapshot {
-	if !st.installed {
-		return nil
+// lose takes the end of the log away, and what was known of it with it unless the
+// witness is left.
+func (v *scriptServer) lose(after Index, witnessToo bool) {
+	v.entries = slices.Clone(v.entries[:after-v.start.Last.Index])
+	if witnessToo {
+		v.witness = EntryID{}
+		if n := len(v.entries); n > 0 {
+			v.witness = v.entries[n-1].ID()
+		}
 	}
-	return &st.Snapshot
 }
 
 // compact flushes the state and forgets the log up to index i.

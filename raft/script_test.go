@@ -40,6 +40,7 @@ type scriptServer struct {
 	core *Core // nil while crashed
 
 	hardState HardState
+	witness   EntryID
 	start     Snapshot // where the log begins
 	entries   []Entry
 	slow      bool   // writes wait for the command "write"
@@ -152,6 +153,10 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			v.complete(len(v.pending))
 			v.carryOut()
 		})
+	case "lose": // while the server is down
+		var after uint64
+		d.ScanArgs(t, "after", &after)
+		s.each(d, func(v *scriptServer) { v.lose(Index(after), d.HasArg("witness")) })
 	case "crash":
 		s.each(d, func(v *scriptServer) { v.core, v.pending = nil, nil })
 	case "restart":
@@ -323,7 +328,7 @@ func (s *script) status() {
 // has not flushed is applied again.
 func (v *scriptServer) restart() {
 	v.state = v.flushed.clone()
-	log := LogState{Start: v.start.Last, Last: v.start.Last.Index + Index(len(v.entries))}
+	log := LogState{Witness: v.witness, Start: v.start.Last, Last: v.start.Last.Index + Index(len(v.entries))}
 	if v.start.Last.Index > 0 {
 		log.Configurations = []IndexedConfiguration{v.start.Configuration}
 	}
@@ -348,7 +353,7 @@ func (v *scriptServer) restart() {
 		MaxPromotionLag: 2,
 		LeaseTime:       7,
 		Trace:           v.trace,
-	}, InitialState{HardState: v.hardState, Log: log, Applied: v.state.Last, Installed: v.state.asInstalled()})
+	}, InitialState{HardState: v.hardState, Log: log, State: v.state.Snapshot, Installed: v.state.installed})
 	if err != nil {
 		v.s.t.Fatal(err)
 	}
@@ -462,7 +467,7 @@ func (v *scriptServer) complete(n int) {
 	v.pending = v.pending[n:]
 	for _, p := range done {
 		if w := p.write; w != nil {
-			v.hardState = w.HardState
+			v.hardState, v.witness = w.HardState, w.Witness
 			if w.Reset != nil {
 				v.start, v.entries = *w.Reset, nil
 			}

@@ -144,6 +144,7 @@ func (c *Core) Installed() {
 		}
 		c.log.reset(*s) // rule:snap.order §7 the state is on disk before the log it replaces goes
 		c.configurationChanged()
+		c.maybeRecovered()
 	}
 	c.verified = max(c.verified, s.Last.Index)
 	c.commitTo(s.Last.Index)

@@ -29,6 +29,8 @@ const (
 	EventSnapshotIgnored                      // a snapshot is of no use: Entry is its last, Cause
 	EventInstall                              // a snapshot is handed to the state machine: Entry is its last
 	EventInstalled                            // a snapshot was installed: Entry is its last
+	EventLost                                 // a part of the log is lost: Entry was its last, Last is what there is; on a leader: Peer has lost it
+	EventRecovered                            // what was lost is there again: Last
 )
 
 // Event is one transition of a core. The tracer receives them in the order in
@@ -139,6 +141,13 @@ func (e Event) String() string {
 		return fmt.Sprintf("ignores snapshot %s (%s)", e.Entry, e.Cause)
 	case EventInstall:
 		return fmt.Sprintf("installs snapshot %s", e.Entry)
+	case EventLost:
+		if e.Peer != None {
+			return fmt.Sprintf("hears that %s has lost what it had acknowledged", e.Peer)
+		}
+		return fmt.Sprintf("has lost its log between %d and %s", e.Last, e.Entry)
+	case EventRecovered:
+		return fmt.Sprintf("has received again what it had lost, up to %d", e.Last)
 	case EventInstalled:
 		return fmt.Sprintf("has installed snapshot %s", e.Entry)
 	}

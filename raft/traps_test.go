@@ -339,7 +339,7 @@ func TestAStateMachineAheadOfTheLogIsAnError(t *testing.T) {
 	_, err := New(Config{ID: 1, Random: func(int) int { return 0 }}, InitialState{
 		HardState: HardState{CurrentTerm: 2},
 		Log:       LogState{Last: 1, Spans: []TermSpan{{1, 1}}},
-		Applied:   EntryID{2, 7},
+		State:     Snapshot{Last: EntryID{2, 7}},
 	})
 	if err == nil || !strings.Contains(err.Error(), "do not fit together") {
 		t.Errorf("error %v", err)

@@ -84,7 +84,7 @@ func (c *cluster) newCore(id raft.NodeID, random *rand.Rand, founder bool) *raft
 			Last: 1, Spans: []raft.TermSpan{{Term: 1, First: 1}},
 			Configurations: []raft.IndexedConfiguration{{Index: 1, Configuration: c.inForce}},
 		}
-		initial.Applied = c.founding.ID()
+		initial.State.Last = c.founding.ID()
 	}
 	core, err := raft.New(raft.Config{ID: id, ElectionTicks: testElectionTicks, HeartbeatTicks: 1, Random: random.IntN}, initial)
 	if err != nil {

@@ -91,7 +91,7 @@ func TestRecoveryMakesAClusterOfOneServer(t *testing.T) {
 		t.Error("the survivor is removed")
 	}
 	// The log does for a server what it has to.
-	if _, err := raft.New(raft.Config{ID: 1, Random: rand.IntN}, raft.InitialState{HardState: hs, Log: log, Applied: log.Start}); err != nil {
+	if _, err := raft.New(raft.Config{ID: 1, Random: rand.IntN}, raft.InitialState{HardState: hs, Log: log, State: raft.Snapshot{Last: log.Start}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -49,15 +49,14 @@ type Transport interface {
 }
 
 // StateMachine is what the log is replicated for. Apply and Install are called
-// by one goroutine, the applier; Applied and Installed before it starts; the
-// other methods by any goroutine at any time.
+// by one goroutine, the applier; Contents before it starts; the other methods by
+// any goroutine at any time.
 type StateMachine interface {
-	// Applied returns the last entry whose effect the state machine holds.
-	Applied() (raft.EntryID, error)
-	// Installed returns the snapshot that the state machine is equal to, if it
-	// is exactly what Install has made of it: nothing was applied since. Nil
-	// otherwise.
-	Installed() (*raft.Snapshot, error)
+	// Contents says what the state machine holds: the last entry whose effect is
+	// in it and the configuration at that entry; the zero value if it is empty.
+	// It also says whether that is exactly what Install has made of it, and nothing
+	// was applied since.
+	Contents() (contents raft.Snapshot, installed bool, err error)
 	// Apply applies entries, contiguous and following the last ones, and
 	// returns one result for each, to be handed to whoever proposed it. Entries
 	// of every kind arrive: those that are no commands only move the applied

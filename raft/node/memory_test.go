@@ -154,7 +154,7 @@ type machine struct {
 	gate          chan struct{}
 	err           error // of Apply
 
-	installed *raft.Snapshot
+	installed bool
 	received  *memorySink // what has arrived of a snapshot, or nil
 
 	// FlushedIndex is the applied index, unless flushing is lazy: then it is what
@@ -171,9 +171,9 @@ type machine struct {
 	snapshots, open, receives, installs, discards, flushes int
 }
 
-func (m *machine) Applied() (raft.EntryID, error) { return m.applied, nil }
-
-func (m *machine) Installed() (*raft.Snapshot, error) { return m.installed, nil }
+func (m *machine) Contents() (raft.Snapshot, bool, error) {
+	return raft.Snapshot{Last: m.applied, Configuration: m.configuration}, m.installed, nil
+}
 
 func (m *machine) Apply(entries []raft.Entry) ([]any, error) {
 	m.mu.Lock()
@@ -201,7 +201,7 @@ func (m *machine) Apply(entries []raft.Entry) ([]any, error) {
 		}
 		results = append(results, len(m.commands))
 	}
-	m.installed = nil
+	m.installed = false
 	return results, nil
 }
 
@@ -258,7 +258,7 @@ func (m *machine) Install(sink SnapshotSink) error {
 	m.installs++
 	m.commands, m.applied, m.configuration = s.commands, s.offer.Snapshot.Last, s.offer.Snapshot.Configuration
 	m.flushed = m.applied.Index
-	m.installed = &s.offer.Snapshot
+	m.installed = true
 	installed := m.onInstall
 	m.mu.Unlock()
 	if installed != nil {

@@ -121,11 +121,7 @@ func (n *Node) newCore() (*raft.Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: cannot read the log: %w", err)
 	}
-	applied, err := n.cfg.StateMachine.Applied()
-	if err != nil {
-		return nil, fmt.Errorf("node: cannot read the state machine: %w", err)
-	}
-	installed, err := n.cfg.StateMachine.Installed()
+	state, installed, err := n.cfg.StateMachine.Contents()
 	if err != nil {
 		return nil, fmt.Errorf("node: cannot read the state machine: %w", err)
 	}
@@ -137,7 +133,7 @@ func (n *Node) newCore() (*raft.Core, error) {
 	cfg.Random = rand.IntN
 	cfg.Trace = n.tracer()
 	core, err := raft.New(cfg, raft.InitialState{
-		HardState: hardState, Log: log, Applied: applied, Installed: installed,
+		HardState: hardState, Log: log, State: state, Installed: installed,
 	})
 	if errors.Is(err, raft.ErrStateBeyondLog) {
 		err = fmt.Errorf("%w; either one of the two is another node's or another day's: put the right ones together, "+

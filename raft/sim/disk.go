@@ -10,6 +10,8 @@ import (
 type disk struct {
 	hardState raft.HardState
 	log       storedLog
+	// witness is what the durability witness beside the log says.
+	witness raft.EntryID
 	// lastWrite is the newest write that is durable.
 	lastWrite raft.WriteID
 
@@ -110,7 +112,7 @@ func (n *node) finishWrite() *pendingWrite {
 		return done
 	}
 	n.w.oracle.becomesDurable(n, done.write)
-	d.hardState, d.lastWrite = done.write.HardState, done.write.ID
+	d.hardState, d.witness, d.lastWrite = done.write.HardState, done.write.Witness, done.write.ID
 	if err := d.log.write(done.write, n.w.oracle.resetChain(done.write)); err != nil {
 		n.w.violated("Storage", n.id.String()+": the write "+done.write.String()+" "+err.Error())
 	}

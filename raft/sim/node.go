@@ -106,10 +106,12 @@ func (n *node) start() {
 	cfg.Random = n.random.IntN
 	cfg.Trace = n.trace
 	n.view = newView(n)
+	log := n.disk.log.state()
+	log.Witness = n.disk.witness
 	var err error
 	n.core, err = raft.New(cfg, raft.InitialState{
-		HardState: n.disk.hardState, Log: n.disk.log.state(),
-		Applied: n.machine.applied, Installed: n.machine.installed,
+		HardState: n.disk.hardState, Log: log,
+		State: n.machine.snapshot(), Installed: n.machine.installed != nil,
 	})
 	if err != nil {
 		n.w.violated("Restart", fmt.Sprintf("%s cannot start: %v", n.id, err))

@@ -83,11 +83,14 @@ func recoverFrom(s *server, store *logstore.Store, cfg RecoverConfig, confirmed 
 	if err != nil {
 		return r, err
 	}
-	installed, err := state.Installed()
+	held, installed, err := state.Contents()
 	if err := errors.Join(err, state.Close()); err != nil {
 		return r, err
 	}
-	return r, store.Recover(r.NewCluster, installed)
+	if !installed {
+		return r, store.Recover(r.NewCluster, nil)
+	}
+	return r, store.Recover(r.NewCluster, &held)
 }
 
 func lastEntry(log raft.LogState) raft.EntryID {
