@@ -156,6 +156,10 @@ func (h *hand) act(a Action, o *outcome) {
 		h.line("transfer %s to=%s", a.Server, a.Peer)
 	case Compact:
 		h.line("compact-all %s", a.Server)
+	case Lose:
+		h.line("crash %s", a.Server)
+		h.line("forget %s entries=%d", a.Server, a.Argument)
+		h.line("start %s", a.Server)
 	case FinishWrite:
 		if a.Crash == NoCrash {
 			h.line("written %s", a.Server)

@@ -67,6 +67,14 @@ func Scopes() []Scope {
 		{Name: "snapshots-ahead", Effort: Thorough, Why: "snapshots beside entries that were sent ahead",
 			Voters: 3, Terms: 2, Commands: 2, Compactions: 2, Window: 2},
 
+		// Disks that forget.
+		{Name: "losses", Why: "a disk that forgets the end of its log",
+			Voters: 3, Terms: 2, Losses: 1, Window: 1},
+		{Name: "losses-and-commands", Effort: Thorough, Why: "the same, with a command and a crash",
+			Voters: 3, Terms: 2, Commands: 1, Crashes: 1, Losses: 1, StepsDown: true, Window: 1},
+		{Name: "losses-and-snapshots", Effort: Thorough, Why: "what was lost comes back with a snapshot",
+			Voters: 3, Terms: 2, Commands: 1, Compactions: 1, Losses: 1, Window: 1},
+
 		// Members.
 		{Name: "growing", Why: "from two voters to three, by way of a learner",
 			Voters: 2, Strangers: 1, Terms: 1, Changes: change(Add, Promote), MaxChanges: 2, Window: 1},
