@@ -77,6 +77,7 @@ func (c *Core) AppendState(buf []byte, rename Renaming) []byte {
 	e.number(uint64(c.currentTerm), uint64(c.durableTerm), uint64(c.commitIndex), uint64(c.lastApplied),
 		uint64(c.handedApply), uint64(c.verified), c.heardRound, uint64(c.role))
 	e.node(c.id, c.votedFor, c.leader)
+	e.id(c.lost)
 	e.flag(c.promiseNoted, c.hardStateDirty, c.installHandedOut, c.now < c.promisedUntil, c.urgent())
 	e.snapshot(c.installing)
 	e.log(&c.log, c.lastWrite)

@@ -35,6 +35,9 @@ const (
 	FinishWrite
 	// Crash ends a process and starts it again.
 	Crash
+	// Lose is Crash, and the disk forgets the last entries of the log, as many as
+	// Argument says.
+	Lose
 )
 
 // Action is one step of a world.
@@ -44,7 +47,7 @@ type Action struct {
 	Message  raft.Message // Deliver, DeliverCopy
 	Peer     raft.NodeID  // ChangeMembers, Transfer
 	Change   Change       // ChangeMembers
-	Argument int          // the number of the command or read
+	Argument int          // the number of the command or read, or of the lost entries
 	Crash    CrashPoint   // in the course of it
 
 	picture *state // what comes with an InstallSnapshot
@@ -77,6 +80,8 @@ func (a Action) String() string {
 		s = fmt.Sprintf("the disk of %s finishes a write", a.Server)
 	case Crash:
 		s = fmt.Sprintf("%s crashes and starts again", a.Server)
+	case Lose:
+		s = fmt.Sprintf("%s crashes and starts again; its disk has forgotten the last %d entries", a.Server, a.Argument)
 	}
 	if a.Crash != NoCrash {
 		s += fmt.Sprintf("; %s %s, and starts again", a.Server, a.Crash)
@@ -127,6 +132,8 @@ func (h *host) do(a Action) bool {
 	case Crash:
 		h.moves = append(h.moves, move{kind: moveCrash})
 		h.restart()
+	case Lose:
+		h.lose(a.Argument)
 	}
 	return true
 }

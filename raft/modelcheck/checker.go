@@ -102,6 +102,10 @@ type view struct {
 	unfinished    bool
 	canCompact    bool
 	commit        raft.Index
+	// entries is how many there are in the stored log, and lost what the server knows
+	// that its disk has lost.
+	entries int
+	lost    raft.EntryID
 	// match is, on a leader, what it knows of each server.
 	match [maxServers]raft.Index
 }
@@ -231,8 +235,10 @@ func viewOf(s *server) view {
 		unfinished: len(s.disk.unfinished) > 0,
 		canCompact: s.machine.applied.Index > s.disk.log.start.Index && len(s.disk.unfinished) == 0,
 	}
+	status := s.core.Status()
+	v.entries, v.lost = int(s.disk.log.last()-s.disk.log.start.Index), status.Lost
 	if v.role == raft.Leader {
-		for _, p := range s.core.Status().Peers {
+		for _, p := range status.Peers {
 			v.match[p.ID-1] = p.MatchIndex
 		}
 	}

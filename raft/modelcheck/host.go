@@ -163,7 +163,7 @@ func (h *host) finishWrite() {
 	d.unfinished = d.unfinished[1:]
 	h.moves = append(h.moves, move{kind: moveWritten})
 	h.becomesDurable(done.write)
-	d.hardState = done.write.HardState
+	d.hardState, d.witness = done.write.HardState, done.write.Witness
 	if err := d.log.write(done.write, &h.s.machine.state); err != nil {
 		h.violated("Storage", "%s: the write %s %v", h.s.id, done.write, err)
 	}
@@ -259,9 +259,17 @@ func (h *host) install(s raft.Snapshot) {
 		h.violated("Snapshots", "%s is to install %s, it has applied %s", h.s.id, s, m.applied)
 	}
 	m.state = *arrived
-	m.installed = &s
+	m.installed = true
 	m.flushed = m.state
 	h.s.core.Installed()
+}
+
+// lose crashes the server, and its disk forgets the last entries that it held. The
+// witness is in another place, and says so.
+func (h *host) lose(entries int) {
+	log := &h.s.disk.log
+	log.truncate(log.last() - raft.Index(entries))
+	h.restart()
 }
 
 // restart brings the server back with what its disk holds.
@@ -270,9 +278,11 @@ func (h *host) restart() {
 	s.machine.state = s.machine.flushed
 	s.disk.unfinished, s.receiving = nil, nil
 	s.log = *s.durable()
+	stored := s.disk.log.state()
+	stored.Witness = s.disk.witness
 	core, err := raft.New(h.checker.coreConfig(s.id), raft.InitialState{
-		HardState: s.disk.hardState, Log: s.disk.log.state(),
-		Applied: s.machine.applied, Installed: s.machine.installed,
+		HardState: s.disk.hardState, Log: stored,
+		State: s.machine.snapshot(), Installed: s.machine.installed,
 	})
 	if err != nil {
 		h.violated("Restart", "%s cannot start: %v", s.id, err)

@@ -152,10 +152,17 @@ func (x *step) committedLate(n raft.Index, f fact) {
 
 // onQuorum checks that what a leader commits is on the disks of a quorum of the
 // configuration that it decides by. A turn that commits a configuration may append the
-// next one: then it decided by the one before.
+// next one: then it decided by the one before. A server that has lost the entry, and
+// knows it, counts: it lets nobody win an election who lacks it.
 func (x *step) onQuorum(i int, n raft.Index, chain uint64, now, before raft.Configuration) {
+	id := x.history.commits[n-1].entry.ID()
 	held := func(m raft.Member) bool {
-		return int(m.ID) <= x.c.scope.servers() && x.server(int(m.ID)-1).durable().holds(n, chain)
+		if int(m.ID) > x.c.scope.servers() {
+			return false
+		}
+		lost := x.view(int(m.ID) - 1).lost
+		return x.server(int(m.ID)-1).durable().holds(n, chain) ||
+			lost.Term > id.Term || lost.Term == id.Term && lost.Index >= id.Index
 	}
 	if !decides(now, held) && !decides(before, held) {
 		x.violated("Durability", "n%d commits %d, which is not on a quorum of the disks of %s", i+1, n, now)
@@ -224,7 +231,8 @@ func (x *step) logMatching(i int) {
 }
 
 // matchIndexes checks what leaders believe of others: their disks hold the leader's log
-// up to their match index, unless they have moved on to a later term.
+// up to their match index, unless they have moved on to a later term, or have lost
+// something and know it.
 func (x *step) matchIndexes(i int) {
 	for leader := range x.c.scope.servers() {
 		v := x.view(leader)
@@ -233,7 +241,7 @@ func (x *step) matchIndexes(i int) {
 		}
 		for other := range x.c.scope.servers() {
 			match := v.match[other]
-			if leader != i && other != i || match == 0 || x.view(other).durable > v.term {
+			if leader != i && other != i || match == 0 || x.view(other).durable > v.term || x.view(other).lost != (raft.EntryID{}) {
 				continue
 			}
 			log := &x.server(leader).log

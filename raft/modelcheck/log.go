@@ -80,10 +80,7 @@ func (l *storedLog) write(w *raft.Write, installed *state) error {
 		if i <= l.start.Index {
 			return fmt.Errorf("removes entry %d, which was compacted", i)
 		}
-		l.records = l.records[:i-1]
-		for n := len(l.configurations); n > 0 && l.configurations[n-1].Index >= i; n-- {
-			l.configurations = l.configurations[:n-1]
-		}
+		l.truncate(i - 1)
 	}
 	for _, e := range w.Entries {
 		if e.Index != l.last()+1 {
@@ -101,6 +98,14 @@ func (l *storedLog) write(w *raft.Write, installed *state) error {
 		l.configurations = append(slices.Clip(l.configurations), raft.IndexedConfiguration{Index: e.Index, Configuration: configuration})
 	}
 	return nil
+}
+
+// truncate removes the entries after an index.
+func (l *storedLog) truncate(last raft.Index) {
+	l.records = l.records[:last]
+	for n := len(l.configurations); n > 0 && l.configurations[n-1].Index > last; n-- {
+		l.configurations = l.configurations[:n-1]
+	}
 }
 
 // behind is the empty log that begins after a state.

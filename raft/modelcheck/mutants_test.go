@@ -51,6 +51,12 @@ func TestMutantsDie(t *testing.T) {
 		{"a vote is not written", "election.go",
 			"	c.votedFor = candidate\n	c.hardStateDirty = true", "	c.votedFor = candidate",
 			"elections", "Vote Durability"},
+		{"a server that has lost something votes as if it had never had it", "election.go",
+			"mine := newer(c.log.lastID(), c.lost) //", "mine := c.log.lastID() //",
+			"losses", "Leader Completeness"},
+		{"a server that has lost something stands for election", "core.go",
+			"return !c.recovering() && //", "return true && //",
+			"losses", "Leader Completeness"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()

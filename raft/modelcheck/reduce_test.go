@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+
+	"balsa/raft"
 )
 
 // The reductions are what makes an exploration end, and what could make it worthless:
@@ -37,18 +39,26 @@ func TestReductionsHideNoServer(t *testing.T) {
 	for _, scope := range []Scope{
 		{Name: "elections", Voters: 3, Terms: 2, Window: 1},
 		{Name: "answers", Voters: 3, Terms: 1, Window: 1, StaleAnswers: true, Refusals: true, StepsDown: true},
-		{Name: "log", Voters: 3, Terms: 1, Commands: 1, Heartbeats: 1, Window: 1},
+		{Name: "log", Voters: 3, Terms: 1, Commands: 1, Window: 1},
+		{Name: "heartbeats", Voters: 3, Terms: 1, Heartbeats: 1, Window: 1},
 		{Name: "copies", Voters: 3, Terms: 1, Duplicates: 1, Window: 2},
 		{Name: "snapshots", Voters: 3, Terms: 1, Compactions: 1, Window: 1},
 		{Name: "reads", Voters: 3, Terms: 1, Reads: 1, Window: 1},
 		{Name: "disks", Voters: 3, Terms: 1, Writes: 1, Window: 1},
-		{Name: "pre-votes", Voters: 3, Terms: 1, PreVotes: true, Window: 1},
+		{Name: "pre-votes", Voters: 3, Terms: 1, PreVotes: true, Window: 1, Effort: Thorough},
 		{Name: "members", Voters: 2, Learners: 1, Terms: 1, Changes: []Change{Promote}, MaxChanges: 1, Window: 1},
 	} {
 		t.Run(scope.Name, func(t *testing.T) {
+			if scope.Effort == Thorough && *effort == "quick" || testing.Short() && scope.Name != "disks" {
+				t.Skip("takes longer: see the flag -effort")
+			}
+			t.Parallel()
 			tuples := func(scope Scope) (map[uint64]bool, Result) {
 				set := map[uint64]bool{}
-				r := explored(t, scope, func(c *Checker, w *world) { set[c.tuple(w)] = true })
+				// An old acknowledgement lets a leader that has backed up send ahead sooner.
+				// That is all that a dead message can do, and only where the log grows by itself.
+				flow := scope.MaxChanges == 0
+				r := explored(t, scope, func(c *Checker, w *world) { set[c.tuple(w, flow)] = true })
 				return set, r
 			}
 			reduced, few := tuples(scope)
@@ -66,13 +76,24 @@ func TestReductionsHideNoServer(t *testing.T) {
 }
 
 // tuple names the servers of a world, up to the names of interchangeable ones, whatever
-// else there is in it.
-func (c *Checker) tuple(w *world) uint64 {
+// else there is in it. Without flow, what a leader is about to send to whom is left out.
+func (c *Checker) tuple(w *world, flow bool) uint64 {
 	least := ^uint64(0)
 	for _, r := range renamings(c.scope.Voters, c.scope.Learners, c.scope.Strangers) {
 		sum := uint64(0)
-		for _, s := range w.servers[:c.scope.servers()] {
-			sum += mix(hashOf(c.servers.things[s].encode(nil, r.of)), 1)
+		for _, ref := range w.servers[:c.scope.servers()] {
+			s, v := c.servers.things[ref], &c.views[ref]
+			if flow {
+				sum += mix(hashOf(s.encode(nil, r.of)), 1)
+				continue
+			}
+			b := putNumbers(nil, uint64(r.of(s.id)), uint64(v.term), uint64(v.role), uint64(r.of(v.leader)), uint64(v.commit), uint64(v.durable), uint64(r.of(v.vote)))
+			var match [maxServers]raft.Index
+			for i, m := range v.match[:c.scope.servers()] {
+				match[r.of(raft.NodeID(i+1))-1] = m
+			}
+			b = fmt.Append(s.disk.log.encode(b, r.of), match)
+			sum += mix(hashOf(b), 1)
 		}
 		least = min(least, sum)
 	}
@@ -84,13 +105,18 @@ func (c *Checker) tuple(w *world) uint64 {
 // same in answer to everything that ever happens to one of them.
 func TestServersThatLookAlikeAreAlike(t *testing.T) {
 	for _, scope := range []Scope{
-		{Name: "log", Voters: 3, Terms: 2, Commands: 1, Heartbeats: 1, Crashes: 1, Window: 2, StepsDown: true},
-		{Name: "reads", Voters: 3, Terms: 2, Reads: 1, Heartbeats: 1, Window: 1},
-		{Name: "snapshots", Voters: 3, Terms: 2, Commands: 1, Compactions: 2, Crashes: 1, Window: 1},
+		{Name: "log", Voters: 3, Terms: 1, Commands: 1, Heartbeats: 1, Crashes: 1, Window: 2},
+		{Name: "elections", Voters: 3, Terms: 2, Crashes: 1, Window: 1, StepsDown: true},
+		{Name: "reads", Voters: 3, Terms: 2, Reads: 1, Window: 1},
+		{Name: "snapshots", Voters: 3, Terms: 1, Commands: 1, Compactions: 2, Crashes: 1, Window: 1},
 		{Name: "disks", Voters: 3, Terms: 1, Commands: 1, Writes: 2, Crashes: 1, Window: 1},
 		{Name: "members", Voters: 3, Terms: 1, Changes: []Change{Demote, Remove}, MaxChanges: 1, Transfers: 1, Window: 1},
 	} {
 		t.Run(scope.Name, func(t *testing.T) {
+			if testing.Short() && scope.Name != "snapshots" {
+				t.Skip("takes longer")
+			}
+			t.Parallel()
 			c, err := New(scope)
 			if err != nil {
 				t.Fatal(err)
@@ -124,16 +150,20 @@ func TestServersThatLookAlikeAreAlike(t *testing.T) {
 	}
 }
 
+// sameOutcome compares what came of two steps. In how many pieces entries are applied
+// depends on which of them are in memory, which an encoding leaves out; so only the last
+// piece counts.
 func sameOutcome(a, b *outcome) bool {
-	if len(a.facts) != len(b.facts) {
-		return false
-	}
-	for i := range a.facts {
-		f, g := a.facts[i], b.facts[i]
-		f.log, g.log = nil, nil
-		if f != g {
-			return false
+	essence := func(o *outcome) (facts []fact) {
+		for i, f := range o.facts {
+			if f.log = nil; f.kind != factApplied || i+1 == len(o.facts) || o.facts[i+1].kind != factApplied {
+				facts = append(facts, f)
+			}
 		}
+		return facts
+	}
+	if !slices.Equal(essence(a), essence(b)) {
+		return false
 	}
 	slices.Sort(a.sent)
 	slices.Sort(b.sent)

@@ -65,7 +65,7 @@ func (x *Counterexample) Scenario(scope Scope) (string, error) {
 	if h.err != nil {
 		return "", h.err
 	}
-	text := fmt.Sprintf("balsa scenario 1\n# %s\nworld nodes=%d pool=%d ticks=%d keys=1 by-hand=1\n",
+	text := fmt.Sprintf("balsa scenario 1\n# %s\nworld nodes=%d pool=%d ticks=%d keys=1 by-hand\n",
 		x.Violation.Rule, scope.Voters, scope.servers(), h.time+2)
 	text += fmt.Sprintf("core election-ticks=%d heartbeat-ticks=%d max-message-bytes=1 max-window-messages=%d\n",
 		electionTicks, heartbeatTicks, scope.Window)
@@ -156,6 +156,10 @@ func (h *hand) act(a Action, o *outcome) {
 		h.line("transfer %s to=%s", a.Server, a.Peer)
 	case Compact:
 		h.line("compact-all %s", a.Server)
+	case Lose:
+		h.line("crash %s", a.Server)
+		h.line("forget %s entries=%d", a.Server, a.Argument)
+		h.line("start %s", a.Server)
 	case FinishWrite:
 		if a.Crash == NoCrash {
 			h.line("written %s", a.Server)

@@ -21,7 +21,7 @@ type Scope struct {
 
 	// Terms is how many terms there may be beside the founding one, Commands how many
 	// commands are proposed, and so on, all servers together.
-	Terms, Commands, Reads, Heartbeats, Duplicates, Crashes, Compactions, Transfers int
+	Terms, Commands, Reads, Heartbeats, Duplicates, Crashes, Compactions, Transfers, Losses int
 
 	// Changes are the changes of members that may be asked for, MaxChanges how often.
 	Changes    []Change
@@ -142,7 +142,7 @@ func (s *Scope) validate() error {
 func (s *Scope) limits() [budgets]int {
 	return [budgets]int{
 		commands: s.Commands, reads: s.Reads, heartbeats: s.Heartbeats, duplicates: s.Duplicates,
-		crashes: s.Crashes, compactions: s.Compactions, changes: s.MaxChanges, transfers: s.Transfers,
+		crashes: s.Crashes, compactions: s.Compactions, changes: s.MaxChanges, transfers: s.Transfers, losses: s.Losses,
 	}
 }
 

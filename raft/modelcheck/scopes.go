@@ -42,7 +42,7 @@ func Scopes() []Scope {
 			Voters: 3, Terms: 2, Commands: 2, Crashes: 1, StepsDown: true, Window: 1},
 		{Name: "three-terms-and-a-command", Effort: Thorough, Why: "logs of equal length and different terms",
 			Voters: 3, Terms: 3, Commands: 1, StepsDown: true, Window: 1},
-		{Name: "slow-disks-and-commands", Effort: Thorough, Why: "the same as slow-disks, with a command",
+		{Name: "slow-disks-and-commands", Effort: Nightly, Why: "the same as slow-disks, with a command",
 			Voters: 3, Terms: 2, Commands: 1, Writes: 2, Crashes: 1, Window: 1},
 		{Name: "four-terms", Effort: Nightly, Why: "Figure 8 with a command and a crash",
 			Voters: 3, Terms: 4, Commands: 1, Crashes: 1, Window: 1},
@@ -64,8 +64,16 @@ func Scopes() []Scope {
 			Voters: 3, Terms: 2, Commands: 1, Compactions: 2, Window: 1},
 		{Name: "snapshots-and-crashes", Why: "crashes between a state and its log",
 			Voters: 3, Terms: 1, Commands: 1, Compactions: 2, Crashes: 1, Window: 1},
-		{Name: "snapshots-ahead", Effort: Thorough, Why: "snapshots beside entries that were sent ahead",
+		{Name: "snapshots-ahead", Effort: Nightly, Why: "snapshots beside entries that were sent ahead",
 			Voters: 3, Terms: 2, Commands: 2, Compactions: 2, Window: 2},
+
+		// Disks that forget.
+		{Name: "losses", Why: "a disk that forgets the end of its log",
+			Voters: 3, Terms: 2, Losses: 1, Window: 1},
+		{Name: "losses-and-commands", Effort: Nightly, Why: "the same, with a command and a crash",
+			Voters: 3, Terms: 2, Commands: 1, Crashes: 1, Losses: 1, StepsDown: true, Window: 1},
+		{Name: "losses-and-snapshots", Effort: Thorough, Why: "what was lost comes back with a snapshot",
+			Voters: 3, Terms: 2, Commands: 1, Compactions: 1, Losses: 1, Window: 1},
 
 		// Members.
 		{Name: "growing", Why: "from two voters to three, by way of a learner",

@@ -37,14 +37,14 @@ func TestScope(t *testing.T) {
 			r, err := c.Explore(func(r Result) bool {
 				if time.Since(reported) > 10*time.Second {
 					reported = time.Now()
-					t.Logf("%s ...", r)
+					t.Logf("%s: %s ...", scope.Name, r)
 				}
 				return *minutes == 0 || time.Since(began).Minutes() < *minutes
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%s, %.1f s", r, time.Since(began).Seconds())
+			t.Logf("%s: %s, %.1f s", scope.Name, r, time.Since(began).Seconds())
 			if r.Counterexample != nil {
 				t.Fatalf("violates %s\n%s", r.Counterexample.Violation.Rule, r.Counterexample)
 			}

@@ -24,6 +24,9 @@ type server struct {
 type disk struct {
 	hardState raft.HardState
 	log       storedLog
+	// witness is the last entry that the log has held: see raft/recovering.go. Here
+	// it is always as new as the log was.
+	witness raft.EntryID
 	// unfinished are the writes under way, oldest first.
 	unfinished []pendingWrite
 }
@@ -48,12 +51,12 @@ type state struct {
 	records []record
 	// configuration is the latest that was applied.
 	configuration raft.IndexedConfiguration
-	// installed is the snapshot that the state is exactly equal to, or nil.
-	installed *raft.Snapshot
+	// installed says that a snapshot has brought exactly this.
+	installed bool
 }
 
 func (s *state) apply(r record) {
-	s.applied, s.records, s.installed = r.entry.ID(), append(slices.Clip(s.records), r), nil
+	s.applied, s.records, s.installed = r.entry.ID(), append(slices.Clip(s.records), r), false
 	if r.entry.Kind == raft.EntryConfiguration {
 		// The core would have refused one that cannot be decoded.
 		configuration, _ := raft.DecodeConfiguration(r.entry.Data)
@@ -78,11 +81,9 @@ func (s *state) snapshot() raft.Snapshot {
 func (s *server) encode(buf []byte, rename raft.Renaming) []byte {
 	buf = s.core.AppendState(buf, rename)
 	d := &s.disk
-	promised := uint64(0)
-	if d.hardState.Promised {
-		promised = 1
-	}
-	buf = putNumbers(buf, uint64(d.hardState.CurrentTerm), uint64(rename(d.hardState.VotedFor)), promised)
+	buf = append(buf, bit(d.hardState.Promised))
+	buf = putNumbers(buf, uint64(d.hardState.CurrentTerm), uint64(rename(d.hardState.VotedFor)),
+		uint64(d.witness.Term), uint64(d.witness.Index))
 	buf = d.log.encode(buf, rename)
 	buf = putNumbers(buf, uint64(len(d.unfinished)))
 	for _, p := range d.unfinished {
@@ -101,12 +102,20 @@ func (s *state) encode(buf []byte, log *storedLog, rename raft.Renaming) []byte 
 	if !log.holds(s.applied.Index, s.chain()) {
 		buf = encodeRecords(buf, s.records, rename)
 	}
-	return encodeSnapshot(buf, s.installed, rename)
+	return append(buf, bit(s.installed))
+}
+
+func bit(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 func (p *pendingWrite) encode(buf []byte, rename raft.Renaming) []byte {
 	w := p.write
-	buf = putNumbers(buf, uint64(w.HardState.CurrentTerm), uint64(rename(w.HardState.VotedFor)), uint64(w.TruncateFrom))
+	buf = putNumbers(buf, uint64(w.HardState.CurrentTerm), uint64(rename(w.HardState.VotedFor)), uint64(w.TruncateFrom),
+		uint64(w.Witness.Term), uint64(w.Witness.Index))
 	buf = encodeSnapshot(buf, w.Reset, rename)
 	buf = putNumbers(buf, uint64(len(w.Entries)))
 	for _, e := range w.Entries {
@@ -138,11 +147,12 @@ func installing(core *raft.Core) bool {
 	return is
 }
 
-// durable returns what a server would remember if it crashed now. If its state came
-// with a snapshot that the stored log knows nothing of, the log is put behind it.
+// durable returns what a server would remember if it crashed now. If the stored log does
+// not lead to its state, because that came with a snapshot or because the disk has
+// forgotten, the log is put behind it.
 func (s *server) durable() *storedLog {
 	flushed := &s.machine.flushed
-	if flushed.installed == nil || s.disk.log.holds(flushed.applied.Index, flushed.chain()) {
+	if s.disk.log.holds(flushed.applied.Index, flushed.chain()) {
 		return &s.disk.log
 	}
 	log := behind(flushed)

@@ -57,7 +57,7 @@ func (x *step) take(w *world, o choice) bool {
 	if o.crash != NoCrash {
 		x.next.used[crashes]++
 	}
-	if o.kind == Crash || o.crash != NoCrash {
+	if o.kind == Crash || o.kind == Lose || o.crash != NoCrash {
 		x.forgetsReads(i)
 	}
 	if x.wrong == nil {

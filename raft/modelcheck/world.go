@@ -22,6 +22,7 @@ const (
 	compactions
 	changes
 	transfers
+	losses
 	budgets
 )
 
@@ -111,7 +112,7 @@ func (c *Checker) choices(w *world, list []choice) []choice {
 	left := func(budget int) bool { return int(w.used[budget]) < c.limits[budget] }
 	add := func(kind ActionKind, server int, argument uint32) {
 		list = append(list, choice{kind: kind, server: uint8(server), argument: argument})
-		if !left(crashes) || kind == Crash {
+		if !left(crashes) || kind == Crash || kind == Lose {
 			return
 		}
 		// With a slow disk, a crash before the write is done is a crash after the action.
@@ -163,6 +164,11 @@ func (c *Checker) choices(w *world, list []choice) []choice {
 		if left(crashes) {
 			add(Crash, i, 0)
 		}
+		if left(losses) {
+			for n := range v.entries {
+				add(Lose, i, uint32(n)+1)
+			}
+		}
 	}
 	for _, m := range w.net {
 		to := int(c.messages.things[m].To) - 1
@@ -193,6 +199,8 @@ func (k ActionKind) budget() int {
 		return compactions
 	case Crash:
 		return crashes
+	case Lose:
+		return losses
 	}
 	return -1
 }
@@ -204,7 +212,7 @@ func (c *Checker) action(o choice) Action {
 	case Deliver, DeliverCopy:
 		m := c.messages.things[o.argument]
 		a.Message, a.picture = m.Message, m.picture
-	case Propose, ReadIndex:
+	case Propose, ReadIndex, Lose:
 		a.Argument = int(o.argument)
 	case ChangeMembers:
 		a.Change, a.Peer = c.scope.Changes[o.argument>>8], raft.NodeID(o.argument&0xff)
