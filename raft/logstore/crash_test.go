@@ -20,8 +20,8 @@ import (
 // the store must open with exactly what some number of steps has left: at least
 // those that had been synced, and at most the one that was under way.
 //
-// Traps 2, 5 and 31.
-// Rules: vote.persist, log.persist.
+// Trap 2.
+// Rules: vote.persist.
 func TestPowerFailureAtEveryWrite(t *testing.T) {
 	seeds := uint64(2)
 	if testing.Short() || raceDetector() {
