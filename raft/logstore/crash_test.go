@@ -24,8 +24,8 @@ import (
 //
 // With an odd seed the witness is lazy.
 //
-// Traps 2, 5 and 31.
-// Rules: vote.persist, log.persist.
+// Trap 2.
+// Rules: vote.persist.
 func TestPowerFailureAtEveryWrite(t *testing.T) {
 	seeds := uint64(2)
 	if testing.Short() || raceDetector() {

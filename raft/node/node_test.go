@@ -234,7 +234,6 @@ func TestAFullQueueSaysBusy(t *testing.T) {
 }
 
 // Trap 19.
-// Rules: log.persist.
 func TestAFailedWriteStopsTheNodeBeforeAnythingIsAcknowledged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := newCluster(t, 3).start(nil)
