@@ -245,7 +245,7 @@ func (d *failingDisk) String() string { return "failing disk" }
 // writes reports whether the operation can meet a full disk.
 func writes(op errorfs.Op) bool {
 	switch op.Kind {
-	case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpMkdirAll, errorfs.OpRename, errorfs.OpFileSync:
+	case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileWriteAt, errorfs.OpMkdirAll, errorfs.OpRename, errorfs.OpFileSync, errorfs.OpFileSyncData:
 		return true
 	}
 	return false
