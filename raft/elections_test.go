@@ -8,6 +8,8 @@ import (
 // Every message of a newer term says that this server's term is over, replies not
 // excepted: a leader hears of it from a follower that is ahead of it and that
 // answers nothing else (§5.1).
+//
+// Rules: term.adopt.
 func TestANewerTermInAnyMessageIsAdopted(t *testing.T) {
 	snapshot := Snapshot{Last: EntryID{1, 1}, Configuration: IndexedConfiguration{1, testConfiguration(3)}}
 	for _, body := range []Body{
@@ -18,7 +20,7 @@ func TestANewerTermInAnyMessageIsAdopted(t *testing.T) {
 		s := newServer(t, 1, 3, 1)
 		s.becomeLeaderOf(3)
 		s.receive(2, 7, body)
-		if s.currentTerm != 7 || s.Role() != Follower {
+		if s.currentTerm != 7 || s.Role() != Follower || s.votedFor != None && s.votedFor != 2 {
 			t.Errorf("after %s of term 7 it is %s in term %d", body, s.Role(), s.currentTerm)
 		}
 	}
@@ -69,6 +71,8 @@ func leaderOf(servers []*server) *server {
 
 // Without random timeouts all would stand for election at the same moment, vote
 // for themselves, and do so again, forever (§5.2).
+//
+// Rules: timer.random.
 func TestServersInLockstepElectALeader(t *testing.T) {
 	for _, n := range []int{2, 3, 5} {
 		servers := lockstep(t, n)
@@ -84,8 +88,11 @@ func TestServersInLockstepElectALeader(t *testing.T) {
 
 // Who hears from a server that cannot win, or that leads no more, waits no longer
 // for its own election than it would have (§5.2): the others may depend on it.
+//
+// Rules: timer.reset, term.reject, term.monotonic.
 func TestNothingButTheLeaderAndAVotePutsAnElectionOff(t *testing.T) {
 	for name, message := range map[string]Message{
+		"the RequestVote of an older term":               {Term: 2, Body: &RequestVote{LastLog: EntryID{1, 1}}},
 		"the RequestVote of a server that is behind":     {Term: 3, Body: &RequestVote{Transfer: true, LastLog: EntryID{1, 1}}},
 		"the PreVote of a server that is behind":         {Term: 4, Body: &RequestVote{PreVote: true, LastLog: EntryID{1, 1}}},
 		"the AppendEntries of a leader that was deposed": {Term: 2, Body: &AppendEntries{Prev: EntryID{1, 1}}},
@@ -107,6 +114,8 @@ func TestNothingButTheLeaderAndAVotePutsAnElectionOff(t *testing.T) {
 
 // Until the others hear of a new leader they go on with elections of their own
 // (§5.2).
+//
+// Rules: elect.announce.
 func TestANewLeaderTellsEveryoneAtOnce(t *testing.T) {
 	servers := lockstep(t, 3)
 	for leaderOf(servers) == nil {

@@ -2,44 +2,6 @@ package raft
 
 import "testing"
 
-// A leader or a candidate that hears of a newer term, in whatever message, is a
-// follower in that term.
-//
-// Rules: term.adopt.
-func TestAnyReplyOfANewerTermMakesAFollower(t *testing.T) {
-	for _, reply := range []Body{&AppendEntriesReply{}, &RequestVoteReply{}, &RequestVoteReply{PreVote: true}, &ReadIndexReply{}} {
-		s := newServer(t, 1, 3, 1)
-		s.becomeLeaderOf(3)
-		s.receive(2, 7, reply)
-		if s.Role() != Follower || s.currentTerm != 7 || s.votedFor != None {
-			t.Errorf("after %s of term 7 it is %s in term %d and has voted for %s", reply, s.Role(), s.currentTerm, s.votedFor)
-		}
-	}
-}
-
-// Nothing puts an election off but word from the current leader, a vote given and
-// an election begun: neither a leader whose term is over nor a candidate that
-// cannot be elected keeps a server waiting.
-//
-// Rules: timer.reset, term.reject, term.monotonic.
-func TestNobodyElseThanTheLeaderPutsAnElectionOff(t *testing.T) {
-	for name, m := range map[string]Message{
-		"a deposed leader":             {Term: 2, Body: &AppendEntries{Prev: EntryID{1, 1}}},
-		"a candidate with an old log":  {Term: 3, Body: &RequestVote{LastLog: EntryID{}}},
-		"who asks for a PreVote":       {Term: 4, Body: &RequestVote{PreVote: true, LastLog: EntryID{1, 1}}},
-		"a candidate of an older term": {Term: 2, Body: &RequestVote{LastLog: EntryID{1, 1}}},
-	} {
-		s := newServer(t, 1, 3, 3)
-		for range 2 * s.cfg.ElectionTicks {
-			s.Tick()
-			s.receive(2, m.Term, m.Body)
-		}
-		if s.Role() == Follower || s.currentTerm != 3 {
-			t.Errorf("%s keeps it waiting: it is %s in term %d", name, s.Role(), s.currentTerm)
-		}
-	}
-}
-
 // A leader whose entries do not fit is a leader all the same. A follower that can
 // take none of them, and so refuses message after message, does not campaign.
 //

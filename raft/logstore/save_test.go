@@ -39,29 +39,6 @@ func TestEntriesKeepTheBytesThatTheLeaderMade(t *testing.T) {
 	}
 }
 
-// The store is not asked when it has synced: what Save has been given is durable
-// when Save returns, be it a vote, an entry or a truncation.
-func TestWhatWasSavedSurvivesAPowerFailure(t *testing.T) {
-	disk := vfs.NewCrashableMem()
-	s := openForTest(t, disk)
-	var entries []raft.Entry
-	for i, w := range []raft.Write{
-		write(commands(1, 1, 9)...),
-		{HardState: raft.HardState{CurrentTerm: 2}},
-		{HardState: raft.HardState{CurrentTerm: 2, VotedFor: 3}},
-		{HardState: raft.HardState{CurrentTerm: 2, VotedFor: 3}, TruncateFrom: 4},
-		{HardState: raft.HardState{CurrentTerm: 2, VotedFor: 3}, Entries: commands(2, 4, 5)},
-	} {
-		mustSave(t, s, w)
-		if w.TruncateFrom != 0 {
-			entries = slices.Clone(entries[:w.TruncateFrom-1])
-		}
-		entries = append(entries, w.Entries...)
-		t.Logf("power failure after save %d", i+1)
-		mustContain(t, openForTest(t, disk.CrashClone(vfs.CrashCloneCfg{})), w.HardState, entries)
-	}
-}
-
 func TestTruncationAndReplacementInOneSave(t *testing.T) {
 	fs := vfs.NewMem()
 	s := openForTest(t, fs)

@@ -6,14 +6,25 @@ var hosts = []Mutant{
 	{
 		Name: "messages-leave-before-the-write", Rule: "log.persist", Source: "M25",
 		File: "raft/node/pipeline.go",
-		Old: `	var last raft.WriteID
-	if len(writes) > 0 {`,
-		New: `	var last raft.WriteID
-	n.cfg.Transport.Send(toPeers)
-	toPeers = nil
-	if len(writes) > 0 {`,
+		Old: `	if len(writes) > 0 {
+		if err := n.cfg.Log.Save(writes); err != nil {`,
+		New: `	n.cfg.Transport.Send(saved.toPeers)
+	saved.toPeers = nil
+	if len(writes) > 0 {
+		if err := n.cfg.Log.Save(writes); err != nil {`,
 		Why:  "Votes and acknowledgements leave before the disk has what they speak of.",
 		Dies: tested("raft/node", "TestAFollowerWhoseDiskFailsAcknowledgesNothing", "want ErrOutcomeUnknown"),
+	},
+	{
+		Name: "counts-as-durable-before-the-witness-knows", Rule: "log.persist", Source: "",
+		File: "raft/node/pipeline.go",
+		Old: `	n.attest.add(saved)
+	return nil`,
+		New: `	n.inbox.written(saved.last, nil)
+	n.attest.add(saved)
+	return nil`,
+		Why:  "An entry counts that the witness does not speak for yet. If the disk then forgets it, nobody notices.",
+		Dies: tested("raft/node", "TestNothingIsAcknowledgedBeforeTheWitnessSaysSo", "answers, durable"),
 	},
 	{
 		Name: "write-without-a-sync", Rule: "log.persist", Source: "M25",
