@@ -1,6 +1,8 @@
 // Package raft is the Raft consensus algorithm as a deterministic state machine
 // and nothing else: no goroutine, lock, clock, disk, socket or random source of
-// its own. Package node runs it; package sim breaks it.
+// its own. What calls it, and does what it wants done, is its host: package node
+// runs it, package sim breaks it, package modelcheck tries everything that can
+// happen to it, and package mutants breaks its rules.
 //
 // # The idea in one page
 //
@@ -11,8 +13,9 @@
 //
 //   - Time is divided into terms. In each term the servers elect at most one
 //     leader (§5.2): each server has one vote, and a majority wins.
-//   - Only the leader appends entries. It sends them to the others; an entry
-//     that a majority has on disk is committed and will never be lost (§5.3).
+//   - Only the leader appends entries. It sends them to the others; an entry of
+//     its own term that a majority has on disk is committed, with all before it,
+//     and will never be lost (§5.3, §5.4.2).
 //   - A server votes only for a candidate whose log is at least as up-to-date as
 //     its own, so that whoever wins has every committed entry (§5.4.1).
 //
@@ -95,6 +98,11 @@
 //   - An election is preceded by a PreVote (thesis 9.6), always.
 //   - A leader that no quorum answers steps down (CheckQuorum, thesis 6.2).
 //   - A server that hears from a leader does not vote (thesis 4.2.3).
+//   - A follower whose connection to the leader breaks does not wait for its
+//     election timeout, see [Core.ConnectionLost]. When several stand up at once,
+//     the one with the highest ID goes first.
+//   - A leader can have a lease, and its followers then promise to elect nobody
+//     else for a while (lease.go).
 //   - The founding configuration is entry 1 of term 1, in every founder's log
 //     from the start, see [FoundingEntry].
 //   - After a rejection both sides skip a term at a time (the optimisation that

@@ -90,6 +90,10 @@ func TestMutantsDie(t *testing.T) {
 				t.Errorf("scope %s does not violate %s:\n%s", m.scope, m.verdict, said)
 			}
 			t.Log(said)
+			again := exec.Command("go", "test", "-overlay", overlay, "-run", "^TestTheSimulatorFindsItToo$", "-found-in", m.scope, "-timeout", "5m", ".")
+			if out, err := again.CombinedOutput(); err != nil {
+				t.Errorf("the counterexample does not convince the simulator:\n%s", out)
+			}
 		})
 	}
 }
