@@ -124,7 +124,9 @@ func (n *node) restoreAll() {
 		n.w.note(n, "an old copy of everything takes its place")
 	}
 	n.w.stats.Forgetting.RestoredAll++
-	n.w.oracle.believed[n.instance] = n.disk.log.clone()
+	if once, known := n.w.oracle.believed[n.instance]; !known || older(once.lastID(), n.disk.log.lastID()) {
+		n.w.oracle.believed[n.instance] = n.disk.log.clone()
+	}
 	n.disk.log, n.disk.witness, n.disk.damaged = b.log.clone(), b.witness, 0
 	n.machine.flushed = b.state.clone()
 	n.machine.crash()

@@ -1,6 +1,10 @@
 package sim
 
-import "balsa/raft"
+import (
+	"slices"
+
+	"balsa/raft"
+)
 
 // The oracle counts for itself who decides, from what it knows of every disk. It
 // shares no code with package raft, and counts disks, not ids: what a server
@@ -26,6 +30,15 @@ func decides(c raft.Configuration, yes func(raft.Member) bool) bool {
 		}
 	}
 	return 2*votersFor > voters && (old == 0 || 2*oldFor > old)
+}
+
+// left is a joint configuration when it has been left: its old voters do not count.
+func left(c raft.Configuration) raft.Configuration {
+	members := slices.Clone(c.Members)
+	for i := range members {
+		members[i].VotedBefore = false
+	}
+	return raft.Configuration{Members: members}
 }
 
 func count(b bool) int {
@@ -80,12 +93,14 @@ func (o *oracle) mayCampaign(n *node) {
 }
 
 // stillHeld checks that what is committed stays where it makes a difference: on a
-// quorum of the newest committed configuration or, because that may be joint, of
-// the one that follows it.
+// quorum of the newest committed configuration, of the one that follows it, or, if
+// that is joint, of those who vote after it. A leader that has committed the joint
+// configuration commits what comes next by the votes of these alone, and the entry
+// that says so may be lost with it; nobody is elected without a majority of them.
 func (o *oracle) stillHeld(why string) {
 	i, newest := o.committed(), o.newestConfiguration()
 	holds := o.holder(i, o.committedChain(i))
-	if decides(newest.Configuration, holds) {
+	if decides(newest.Configuration, holds) || decides(left(newest.Configuration), holds) {
 		return
 	}
 	for _, n := range o.w.nodes {
