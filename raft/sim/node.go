@@ -103,6 +103,11 @@ func (n *node) later(delay Time, do func()) {
 // start starts the process with what the disk and the state machine hold.
 func (n *node) start() {
 	n.findsDamage(0, n.disk.log.last())
+	// A crash can leave the witness behind the log. It must know what the log holds
+	// before anybody is told, or what is lost later was acknowledged and is not missed.
+	if older(n.disk.witness, n.disk.log.lastID()) {
+		n.disk.witness = n.disk.log.lastID()
+	}
 	n.incarnation++
 	n.up, n.waking, n.pausedUntil = true, false, 0
 	n.disk.lastWrite = 0
