@@ -26,6 +26,20 @@ func TestANewerTermInAnyMessageIsAdopted(t *testing.T) {
 	}
 }
 
+// Nothing but the refusal tells a leader that one of its followers is in a later
+// term, and must be led from there (§5.1).
+func TestARequestOfAnOlderTermIsAnsweredWithTheNewerOne(t *testing.T) {
+	for name, body := range map[string]Body{
+		"AppendEntries": &AppendEntries{Prev: EntryID{1, 1}}, "RequestVote": &RequestVote{}, "PreVote": &RequestVote{PreVote: true},
+	} {
+		s := newServer(t, 1, 3, 9)
+		sent := s.receive(2, 2, body)
+		if len(sent) != 1 || sent[0].Term != 9 || s.Leader() != None {
+			t.Errorf("%s of term 2 is not answered with term 9: %v", name, sent)
+		}
+	}
+}
+
 // lockstep are servers whose clocks tick at the same moment and whose messages
 // all take no time: nothing but their timeouts tells them apart.
 func lockstep(t *testing.T, n int) []*server {

@@ -14,8 +14,8 @@
 //	reads.go        reads and leases
 //	members.go      snapshots, changes of members, transfers
 //	hosts.go        bugs of those who carry out what the core wants
-//	missing.go      entries of the list without a mutant, and mutants that nobody
-//	                can tell from the real code
+//	missing.go      entries of the list without a mutant, and changes that are no
+//	                bugs
 //	runner.go       how a mutant is built and checked without changing the tree
 //	table.go        the page docs/mutants.md
 //	trial           the command that runs the simulator, with chosen kinds of faults

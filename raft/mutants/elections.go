@@ -45,6 +45,14 @@ var elections = []Mutant{
 		Dies: simulated("Liveness", 100, "any"),
 	},
 	{
+		Name: "deposed-leader-hears-nothing", Rule: "term.reject",
+		File: "raft/core.go",
+		Old:  `		c.send(m.From, &AppendEntriesReply{})`,
+		New:  ``,
+		Why:  "A leader goes on sending to a server that is in a later term, is never told why it gets no answer, and that server stays outside.",
+		Dies: tested("raft", "TestARequestOfAnOlderTermIsAnsweredWithTheNewerOne", "AppendEntries of term 2 is not answered"),
+	},
+	{
 		Name: "term-goes-back", Rule: "term.monotonic",
 		File: "raft/core.go",
 		Old:  `		c.send(m.From, &AppendEntriesReply{})`,

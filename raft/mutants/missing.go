@@ -17,8 +17,8 @@ var NotExpressed = []Missing{
 	{"M43 at T2 P2 C1", "The exhaustive search of the list was not finished. removed-servers-are-still-counted dies in the simulator."},
 }
 
-// Equivalent are changes of a rule's line that nobody can tell from the real code,
-// with the reason. They are not bugs, and so not mutants.
+// Equivalent are changes of a rule's line that break no property, with the reason.
+// They are not bugs, and so not mutants.
 var Equivalent = []Missing{
 	{"configuration taken from what is committed instead of what is appended (RULES: member.on-append)", "Done everywhere alike, this is another correct algorithm: etcd switches when it applies. configuration-takes-effect-too-late does it in one place only."},
 	{"M26, second half: a repeated vote is granted without looking at the log", "A server that has voted for a candidate in a term takes entries from nobody else in that term but this candidate, so the log check has the same result again."},
@@ -27,6 +27,5 @@ var Equivalent = []Missing{
 	{"snap.stale alone: an old snapshot is not recognised as old", "What it contains is committed here, so the log holds its last entry or begins after it, and the next case (snap.suffix) ignores it as well. old-snapshots-are-installed takes both away."},
 	{"snap.suffix alone: a snapshot is installed although the log holds its last entry", "Installed looks again before it drops the log. snapshot-drops-the-log-behind-it takes both away."},
 	{"a log check below the start of the log fails instead of passing (M31b)", "It costs a round trip: the follower's hint leads the leader to the start of its log. The mistake that M31b means is entries-before-the-log-are-taken-for-new."},
-	{"term.reject: an AppendEntries of an older term is not answered, alone", "The candidate's other messages are. old-term-is-refused-without-a-word answers none."},
 	{"progress.joined: answers of an earlier member with the same id are taken in", "The host says which data directory a message comes from (Message.Instance), and member.disk counts none but the member's. Only where the host does not know, as in the script id-used-again, would it make a difference."},
 }

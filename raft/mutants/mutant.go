@@ -17,7 +17,8 @@ type Mutant struct {
 	// Rule is the rule of docs/rules.md that is broken.
 	Rule string
 	// Source says where the mistake comes from, if it has been made or described
-	// elsewhere: an entry M1 to M43 of the list that docs/mutants.md ends with.
+	// elsewhere: an entry M1 to M43 of the list of mistakes that docs/mutants.md speaks
+	// of, or a section.
 	Source string
 	// File is the path of the file, from the root of the module. Old is the text
 	// that is replaced, which occurs exactly once in it, and New what replaces it.

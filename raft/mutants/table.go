@@ -43,7 +43,7 @@ its disk does not hold: what counts is what comes of it.
 	for _, e := range NotExpressed {
 		fmt.Fprintf(&b, "| %s | %s |\n", e.What, e.Why)
 	}
-	b.WriteString("\n## Changes that are no bugs\n\nNobody can tell these from the real code.\n\n| Change | Why |\n|---|---|\n")
+	b.WriteString("\n## Changes that are no bugs\n\nThese break no property, although a trace may show them.\n\n| Change | Why |\n|---|---|\n")
 	for _, e := range Equivalent {
 		fmt.Fprintf(&b, "| %s | %s |\n", e.What, e.Why)
 	}
