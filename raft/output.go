@@ -106,6 +106,10 @@ type InitialState struct {
 type LogState struct {
 	// Witness is what the durability witness beside the log says: see
 	// recovering.go. The zero value says nothing.
+	//
+	// A crash can leave the witness behind the log. The host brings it up to date
+	// before it starts a core: this server acknowledges what it finds in its log
+	// without another write, and what is lost after that has to be missed.
 	Witness EntryID
 	// Start is the entry just before the first stored one: the last that
 	// compaction removed, or the zero EntryID.
