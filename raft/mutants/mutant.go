@@ -76,7 +76,7 @@ func (c Check) Kind() Kind {
 	switch {
 	case c.Package == TrialPackage:
 		return Simulator
-	case strings.HasPrefix(c.Run, "TestScripts"):
+	case strings.HasPrefix(c.Run, "^TestScripts$"):
 		return Script
 	}
 	return Test
