@@ -133,14 +133,21 @@ func (n *node) restoreAll() {
 }
 
 // dispensable reports whether all that a node has on its disk is committed, and on
-// enough other disks.
+// enough other disks, whichever configuration they go by: a server that has missed
+// a change would let the node help it by the rules that the node has forgotten.
 func (o *oracle) dispensable(n *node) bool {
-	log, newest := &n.disk.log, o.newestConfiguration()
+	log := &n.disk.log
 	last := log.last()
 	chain, _ := log.chainAt(last)
-	return o.isCommitted(last, chain) && n.logNow().last() == last && len(o.successors[newest.chain]) == 0 &&
-		decides(newest.Configuration, func(m raft.Member) bool { return !n.is(m) && o.holds(o.remains(m).log, last, chain) }) &&
-		len(o.pledges[n.instance]) == 0
+	if !o.isCommitted(last, chain) || n.logNow().last() != last || len(o.pledges[n.instance]) > 0 {
+		return false
+	}
+	others := func(m raft.Member) bool { return !n.is(m) && o.holds(o.remains(m).log, last, chain) }
+	known := []raft.IndexedConfiguration{o.newestConfiguration().IndexedConfiguration}
+	for _, other := range o.w.nodes {
+		known = append(append(known, other.logNow().configurations...), other.survives().log.configurations...)
+	}
+	return !slices.ContainsFunc(known, func(c raft.IndexedConfiguration) bool { return !decides(c.Configuration, others) })
 }
 
 // damage flips a bit of an entry, counted from the end of the log.
@@ -268,12 +275,12 @@ func (o *oracle) keepPledges(n *node, keep func(pledge) bool) {
 	}
 }
 
-// admitsLoss checks that the witness knows what a server tells its leader.
+// admitsLoss checks that the witness knows what a server tells its leader. It need
+// not know yet of a loss that was noticed after that.
 func (o *oracle) admitsLoss(n *node, m raft.Message) {
-	for _, p := range o.pledges[n.instance] {
-		if older(n.disk.witness, p.last) {
-			o.violated("Witness", "%s sends %s, its witness says %s; it has lost a log that ended with %s", n.id, m, n.disk.witness, p.last)
-		}
+	pledges, witness := o.pledges[n.instance], n.disk.witness
+	if len(pledges) > 0 && !slices.ContainsFunc(pledges, func(p pledge) bool { return !older(witness, p.last) }) {
+		o.violated("Witness", "%s sends %s, its witness says %s; it has lost a log that ended with %s", n.id, m, witness, pledges[0].last)
 	}
 }
 

@@ -28,6 +28,11 @@ func TestTheOracleSeesWhenALossIsCoveredUp(t *testing.T) {
 			s.oracle.toldOfLoss(s.follower, s.term(), raft.EntryID{Term: last.Term, Index: last.Index + 1})
 			s.oracle.witnesses(s.follower, &raft.Write{Witness: last})
 		}},
+		{"a loss that is admitted too early", "Witness", func(s scene) {
+			last := s.follower.view.log.lastID()
+			s.oracle.toldOfLoss(s.follower, s.term(), raft.EntryID{Term: last.Term, Index: last.Index + 1})
+			s.oracle.sent(s.follower, s.message(s.follower, s.leader, s.term(), &raft.AppendEntriesReply{Lost: true}))
+		}},
 		{"a candidate that has lost something", "Recovery", func(s scene) {
 			s.losesOne()
 			s.stats.Steps++
