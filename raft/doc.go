@@ -32,6 +32,7 @@
 //	configuration.go  who votes
 //	snapshot.go       what a copy of the state contains, and what becomes of it (§7)
 //	output.go         what a core asks of its host
+//	config.go         its timeouts and limits
 //
 // The algorithm, in the order of the paper:
 //
