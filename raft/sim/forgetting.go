@@ -214,11 +214,14 @@ func restriction(n *node) (last raft.EntryID, recovering bool) {
 	return last, false
 }
 
-// electable reports whether one of the nodes can be elected by the others, which
-// is so unless somebody has lost something: then it is perhaps something that
-// nobody else has.
-func (o *oracle) electable(nodes []*node, c raft.Configuration) bool {
+// electable reports whether one of the nodes can be elected by the others. It goes by
+// the configuration in its own log. Nobody can if somebody has lost an entry that no
+// other voter has, or has given it to a learner and died: then those who know of a
+// change that makes the learner vote cannot win without it, it cannot stand for
+// election because it does not know, and nobody else is up-to-date.
+func electable(nodes []*node) bool {
 	return slices.ContainsFunc(nodes, func(candidate *node) bool {
+		c := candidate.logNow().inForce().Configuration
 		m, _ := c.Member(candidate.id)
 		last, recovering := restriction(candidate)
 		return (m.Votes || m.VotedBefore) && candidate.is(m) && !recovering &&

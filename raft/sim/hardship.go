@@ -88,16 +88,14 @@ func (w *world) twoApart(a, b *node) hardship {
 // may still be on its way. A configuration that follows an earlier one does not
 // matter. Who has it in force wins no election before it has the newest.
 //
-// And if disks have forgotten something, one of them must still be electable.
+// And one of them must be electable: see there.
 func (o *oracle) canGoOn(nodes []*node) bool {
 	newest := o.newestConfiguration()
 	works := func(m raft.Member) bool {
 		return slices.ContainsFunc(nodes, func(n *node) bool { return n.is(m) })
 	}
-	return decides(newest.Configuration, works) && o.electable(nodes, newest.Configuration) &&
-		!slices.ContainsFunc(o.successors[newest.chain], func(c raft.Configuration) bool {
-			return !decides(c, works) || !o.electable(nodes, c)
-		})
+	return decides(newest.Configuration, works) && electable(nodes) &&
+		!slices.ContainsFunc(o.successors[newest.chain], func(c raft.Configuration) bool { return !decides(c, works) })
 }
 
 // refresh brings nodes and links into the state that they have from now on.
