@@ -59,7 +59,7 @@ var elections = []Mutant{
 		New: `		c.currentTerm, c.votedFor, c.hardStateDirty = m.Term, None, true
 		c.handleAppendEntries(m, body)`,
 		Why:  "A server follows a leader back into a term that is over, in which it may have voted for somebody else.",
-		Dies: simulated("Term Durability", 10, "any"),
+		Dies: simulated("Term Durability|Assertion", 10, "any"),
 	},
 	{
 		Name: "old-votes-are-counted", Rule: "reply.term", Source: "M8",

@@ -24,7 +24,7 @@ var snapshots = []Mutant{
 		Old:  `	l.start = EntryID{Term: term, Index: i}`,
 		New:  `	l.start = EntryID{Term: min(term, 1), Index: i}`,
 		Why:  "The log check of the first entry that is left needs the term of the last one that is gone.",
-		Dies: simulated("Compaction", 10, "any"),
+		Dies: simulated("Compaction|Core", 10, "any"),
 	},
 	{
 		Name: "snapshots-know-no-configuration", Rule: "snap.config",
@@ -213,7 +213,7 @@ var members = []Mutant{
 		Old:  `		c.configurationChanged() // rule:member.on-append`,
 		New:  `		// rule:member.on-append`,
 		Why:  "A leader decides by the voters of the configuration before, while others already decide by the new ones.",
-		Dies: simulated("Assertion|Durability|Election Quorum", 10, "any"),
+		Dies: simulated("Assertion|Durability|Election Quorum|Confirmation", 10, "any"),
 	},
 	{
 		Name: "truncation-keeps-the-configuration", Rule: "member.on-append", Source: "M40",
@@ -242,7 +242,7 @@ var members = []Mutant{
 		c.quorum = configuration.quorum()
 	}`,
 		Why:  "After a server was removed, its votes and acknowledgements still make up majorities.",
-		Dies: simulated("Durability|Election Quorum", 10, "any"),
+		Dies: simulated("Durability|Election Quorum|Confirmation", 10, "any"),
 	},
 	{
 		Name: "a-removed-server-comes-back", Rule: "", Source: "thesis 4.4",

@@ -95,7 +95,7 @@ var logs = []Mutant{
 		Old:  `		c.verified, c.heardRound = 0, 0`,
 		New:  `		c.heardRound = 0`,
 		Why:  "What equals the log of the leader of one term need not equal that of the next.",
-		Dies: simulated(safety, 20, "any"),
+		Dies: simulated(safety+"|Core", 20, "any"),
 	},
 	{
 		Name: "reads-commit-what-was-not-verified", Rule: "append.commit",
@@ -112,7 +112,7 @@ var logs = []Mutant{
 		New: `	lastNew = c.log.last
 	reply := &AppendEntriesReply{Success: true, MatchIndex: lastNew, Round: request.Round, Lost: lost} // rule:append.reply`,
 		Why:  "A follower acknowledges entries of a deposed leader that stand behind what the message has verified.",
-		Dies: simulated("Match Index", 25, "any"),
+		Dies: simulated("Match Index|Durability", 25, "any"),
 	},
 	{
 		Name: "match-is-what-was-sent", Rule: "append.reply", Source: "M22",
@@ -120,7 +120,7 @@ var logs = []Mutant{
 		Old:  `	p.acknowledged(reply.MatchIndex, c.log.start.Index)`,
 		New:  `	p.acknowledged(p.next-1, c.log.start.Index)`,
 		Why:  "The answer to a heartbeat is taken for the acknowledgement of all that was sent meanwhile.",
-		Dies: simulated("Match Index", 10, "any"),
+		Dies: simulated("Match Index|Durability", 10, "any"),
 	},
 	{
 		Name: "next-does-not-go-back", Rule: "append.backup",

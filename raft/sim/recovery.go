@@ -102,7 +102,7 @@ func (w *world) compactAll() {
 func (w *world) checkProgress(h hardship) []*node {
 	deadline := w.now + electionBound*w.timeout()
 	needed := w.stats.Snapshots.Needed
-	extended := false
+	extended, waited := false, false
 	prober := &client{w: w}
 	for w.failure == nil {
 		var group []*node
@@ -115,6 +115,12 @@ func (w *world) checkProgress(h hardship) []*node {
 			return false
 		}
 		if !w.until(deadline, agreed) {
+			// A change of members may wait for a new voter to catch up.
+			if more := w.backlog(w.changing()) * ticksPerEntry * Tick; more > 0 && !waited {
+				waited = true
+				deadline += more
+				continue
+			}
 			w.notLive("no leader that all members follow", h)
 			return nil
 		}
@@ -153,6 +159,23 @@ func (w *world) membersAmong(nodes []*node) []*node {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool {
+		m, known := latest.Configuration.Member(n.id)
+		return !known || !n.is(m)
+	})
+}
+
+// changing returns the members of the configuration that the leader of the latest
+// term has in force, if it is not committed yet, or joint.
+func (w *world) changing() []*node {
+	leader := w.leader()
+	if leader == nil {
+		return nil
+	}
+	latest := leader.view.log.inForce()
+	if latest.Index <= leader.view.commit && !latest.Configuration.Joint() {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(w.nodes), func(n *node) bool {
 		m, known := latest.Configuration.Member(n.id)
 		return !known || !n.is(m)
 	})
