@@ -235,7 +235,7 @@ var elections = []Mutant{
 		c.votedFor = None
 		c.leader = leader`,
 		Why:  "A server votes, hears from the leader, and forgets its vote. If it then loses the leader, it votes again in the same term.",
-		Dies: consequence(safety, 80, "any"),
+		Dies: simulated("One Vote", 20, "any"),
 	},
 	{
 		Name: "any-log-will-do", Rule: "vote.uptodate", Source: "M10",

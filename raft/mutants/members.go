@@ -138,7 +138,7 @@ var members = []Mutant{
 		Old:  `	return next.joinedWith(c), nil`,
 		New:  `	return next, nil`,
 		Why:  "While some servers decide by the old voters and others by the new ones, two majorities that share nobody decide differently.",
-		Dies: consequence(safety, 40, "any"),
+		Dies: simulated("Configuration", 20, "any"),
 	},
 	{
 		Name: "a-newcomer-votes-at-once", Rule: "member.catchup",
@@ -165,7 +165,7 @@ var members = []Mutant{
 	case latest.Configuration.Joint():`,
 		New:  `	case latest.Configuration.Joint():`,
 		Why:  "The new configuration is appended before the joint one is committed: the new voters decide while the old ones may still do so without them.",
-		Dies: consequence(safety, 90, "any"),
+		Dies: simulated("One Change|Configuration|Transfer", 90, "any"),
 	},
 	{
 		Name: "leader-that-was-left-out-stays", Rule: "member.self",
@@ -175,7 +175,7 @@ var members = []Mutant{
 		New: `	case !c.votes && false:
 		c.retire() // rule:member.self`,
 		Why:  "A server that is no member any more goes on leading.",
-		Dies: simulated("Liveness", 110, "members,crash"),
+		Dies: simulated("Liveness", 500, "members,crash"),
 	},
 	{
 		Name: "leader-retires-before-it-is-committed", Rule: "member.self",

@@ -51,7 +51,7 @@ var promises = []Mutant{
 		c.verified`,
 		New:  `		c.verified`,
 		Why:  "A term is written only when there happens to be something else to write.",
-		Dies: consequence(safety, 25, "any"),
+		Dies: simulated("Term Durability|Vote Durability", 20, "any"),
 	},
 	{
 		Name: "entries-are-acknowledged-before-they-are-durable", Rule: "log.persist", Source: "M25",

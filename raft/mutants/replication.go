@@ -209,7 +209,7 @@ var commitment = []Mutant{
 		Old:  `	return min(q[0].reached(of), q[1].reached(of))`,
 		New:  `	return q[0].reached(of)`,
 		Why:  "While a joint configuration is in force, its new voters commit something without the old ones, who can elect a leader that lacks it.",
-		Dies: consequence(safety, 50, "any"),
+		Dies: simulated("Durability|Confirmation", 100, "any"),
 	},
 	{
 		Name: "figure-8", Rule: "commit.ownterm", Source: "M13",
@@ -221,7 +221,7 @@ var commitment = []Mutant{
 		c.configurationCommitted()
 		return`,
 		Why:  "A leader commits an entry of an earlier term because a majority stores it. A server whose last entry is of a later term can still be elected, and replaces it.",
-		Dies: consequence(safety, 60, "any"),
+		Dies: consequence(safety, 600, "any"),
 	},
 	{
 		Name: "commit-goes-back", Rule: "commit.monotonic", Source: "M20",
