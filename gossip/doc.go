@@ -52,6 +52,7 @@
 //
 //	config.go     what a server says about itself, and which addresses are refused
 //	meta.go       the same as bytes, as every server carries it through gossip
+//	member.go     one server, as it is seen from here
 //	view.go       the table of servers: what the callbacks of memberlist fill
 //	departure.go  how leaving is told from dying
 //	conflict.go   contradictions that were seen, kept while they last
