@@ -32,6 +32,8 @@ func (s progressState) String() string {
 //	    rejection,             +-----------------------------+
 //	    connection lost               snapshot installed
 //
+// A follower that has lost what it had acknowledged is probed again from any state.
+//
 // Invariant: match < next.
 type progress struct {
 	// match is the paper's matchIndex: the follower's log is durable and equal
